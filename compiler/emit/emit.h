@@ -1,0 +1,32 @@
+/* emit.h: the folder that `tlc compile` writes.  Text only, no decisions. */
+#ifndef TLC_EMIT_H
+#define TLC_EMIT_H
+
+#include "plan.h"
+#include "tlr_model.h"
+
+typedef struct tlc_emit_spec {
+    const char *out_dir;       /* what the user typed */
+    const char *name;          /* a C identifier: NAME of NAME.h and NAME_model */
+    const char *command_options; /* the options as typed, for the banner: "--replace-head 2 --freeze-backbone" */
+    tlr_preprocess preprocess;
+    const tlc_options *options;
+    const tlc_findings *findings;
+    const char *model_file;    /* base name of the model as typed, for manifest.json */
+} tlc_emit_spec;
+
+/**
+ * Write the whole folder under a temporary name beside it, fsync, then put it in place of an
+ * earlier one (replaced whole; only if it holds our manifest.json).
+ * Output: model.c, NAME.h, weights.bin, manifest.json, Makefile, CMakeLists.txt, src/ (kernels and
+ * runtime used).  A pure function of module, plan and spec.
+ * fails   E_OUTPUT; nothing is left behind.
+ */
+TLC_MUST_USE tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,
+                                        const tlc_emit_spec *spec, int *out_files);
+
+/* Files of kernels/ and runtime/ that the build put into the program (cmake/embed.cmake). */
+typedef struct tlc_embedded { const char *path; const unsigned char *bytes; size_t n_bytes; } tlc_embedded;
+extern const tlc_embedded tlc_embedded_files[];
+extern const size_t tlc_n_embedded_files;
+#endif

@@ -1,0 +1,33 @@
+/* plan.h: where every value lies.  Lifetimes from the order of nodes; offsets by first fit of
+ * the largest first; check.c is a second, naive opinion on overlap. */
+#ifndef TLC_PLAN_H
+#define TLC_PLAN_H
+
+#include "kernel.h"
+
+typedef enum tlc_region { TLC_REGION_NONE, TLC_REGION_CONSTS, TLC_REGION_VARS, TLC_REGION_ACT, TLC_REGION_FIX } tlc_region;
+
+typedef struct tlc_place { tlc_region region; int64_t offset, bytes; } tlc_place;
+
+typedef struct tlc_plan {
+    tlc_place *place;          /* by value id */
+    const tlc_kernel **kernel; /* by node order within its function: see tlc_plan_kernel */
+    int64_t consts_bytes, params_bytes, vars_bytes;
+    int64_t act_infer_bytes, act_train_bytes; /* for n = 1 */
+    int64_t fix_infer_bytes, fix_train_bytes;
+    int64_t scratch_bytes;     /* for each worker */
+} tlc_plan;
+
+/* One buffer for the offset search: alive from node `from` to node `to`, both included. */
+typedef struct tlc_buffer { int64_t bytes; int from, to; int64_t offset; } tlc_buffer;
+
+/* Give each buffer an offset (multiple of 64); returns the bytes of the arena. */
+int64_t tlc_plan_offsets(tlc_arena *scratch, tlc_buffer *buffers, size_t count, bool reuse);
+/* Do any two buffers alive at one time overlap, or does one end past `total`? Its own code, on purpose. */
+bool tlc_plan_check(const tlc_buffer *buffers, size_t count, int64_t total);
+
+TLC_MUST_USE tlc_status tlc_plan_make(tlc_ctx *ctx, const tlc_module *m, const tlc_options *o, tlc_plan *out);
+/* The largest batch whose peak (weights mapped, vars, act, fix, one worker's scratch) fits in `bytes`; 0: none. */
+int64_t tlc_plan_fit(const tlc_plan *p, int64_t bytes);
+int64_t tlc_plan_peak(const tlc_plan *p, int64_t batch, bool train);
+#endif

@@ -1,0 +1,41 @@
+/* tlr_image.h: files to pixels, and folders to lists.  The only place that links image libraries. */
+#ifndef TLR_IMAGE_H
+#define TLR_IMAGE_H
+
+#include "tlb_limits.h"
+#include "tlb_status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tlr_rgb { int width, height; uint8_t *pixels; /* height*width*3; free() */ } tlr_rgb;
+
+typedef struct tlr_image_note { /* why a picture was refused, or what was odd */
+    const char *what;     /* static text; NULL: nothing */
+    int warning;          /* the picture was decoded all the same */
+    int exif_orientation; /* 1 to 8; 0: none */
+} tlr_image_note;
+
+/* Decode JPEG or PNG bytes to RGB as Pillow's convert("RGB") (semantics.md, Pictures);
+ * `exif`: apply the orientation.  Statuses as hostile-inputs 4.5. */
+tlb_status tlr_image_decode(const void *bytes, size_t n, const tlb_limits *limits, int exif,
+                            tlr_rgb *out, tlr_image_note *note);
+/* Header alone: kind and limits are checked, nothing is decoded. */
+tlb_status tlr_image_probe(const void *bytes, size_t n, const tlb_limits *limits, int *out_width,
+                           int *out_height, tlr_image_note *note);
+void tlr_rgb_free(tlr_rgb *p);
+
+typedef struct tlr_photo { char *path; int label; /* -1: none */ } tlr_photo;
+typedef struct tlr_folder {
+    char **classes; int n_classes;
+    tlr_photo *photos; size_t n_photos;  /* sorted by path bytes */
+    size_t n_other;                      /* files that are no pictures by their ending */
+    int n_loops;                         /* links that lead back up */
+} tlr_folder;
+/* Classes are the sub-folders of `path` in byte order of their names; pictures below them at any depth.
+ * classes_given: hold the class names against these instead (valid/ against train/); NULL: free.
+ * *where: allocated path of what is wrong (free), *what static text. */
+tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_given,
+                           const tlb_limits *limits, tlr_folder *out, char **where, const char **what);
+void tlr_folder_free(tlr_folder *f);
+#endif

@@ -1,0 +1,31 @@
+/* tlr_pixels.h: pixels to the network's input: resize, crop, normalise.  The same code in
+ * trainer, predictor and app.  No image files here. */
+#ifndef TLR_PIXELS_H
+#define TLR_PIXELS_H
+
+#include "tlr.h"
+#include "tlr_model.h"
+
+/* Bytes of scratch that tlr_pixels_to_input needs for a picture of this size. */
+size_t tlr_pixels_scratch_bytes(const tlr_preprocess *p, int width, int height);
+
+/**
+ * Resize (Pillow's antialiased bilinear filter, byte for byte), centre crop, and normalise:
+ * input[c][y][x] = (pixel/255 - mean[c]) / std[c] in float, planes one after another.
+ * type     TLR_F32 or TLR_F64 (the float values, widened).
+ * scratch  16-byte aligned.
+ */
+tlr_status tlr_pixels_to_input(const tlr_preprocess *p, const tlr_picture *pic, tlr_type type,
+                               void *input, void *scratch);
+
+/* Pillow 10's Image.resize(BILINEAR) on packed RGB: two passes, 22-bit fixed point, 8-bit between.
+ * src h*w*3, dst dst_h*dst_w*3; scratch as tlr_resize_scratch_bytes says. */
+size_t tlr_resize_scratch_bytes(int w, int h, int dst_w, int dst_h);
+void tlr_resize_rgb(const uint8_t *src, int w, int h, ptrdiff_t stride_bytes, tlr_pixels format,
+                    uint8_t *dst, int dst_w, int dst_h, void *scratch);
+
+/* 8-bit RGB pixels of the crop, as the network sees it (h*w*3): preview and reports. */
+tlr_status tlr_pixels_to_crop(const tlr_preprocess *p, const tlr_picture *pic, uint8_t *rgb, void *scratch);
+/* Normalise crop_h*crop_w*3 interleaved RGB bytes to planes. */
+void tlr_normalise(const tlr_preprocess *p, const uint8_t *rgb, tlr_type type, void *input);
+#endif

@@ -1,0 +1,32 @@
+/* tlr_session.h: the parts of a session that the trainer builds on.  Not for applications. */
+#ifndef TLR_SESSION_H
+#define TLR_SESSION_H
+
+#include "tlr.h"
+#include "tlr_model.h"
+
+/* Check a weights file's bytes against the model: magic, version, sizes, graph, checksums.
+ * need_trained: refuse a file whose head holds no trained values (TLR_E_UNSUPPORTED). */
+tlr_status tlr_weights_check(const tlr_model *m, const void *bytes, size_t n, int need_trained);
+const char *tlr_weights_consts(const void *bytes);                 /* start of the const section */
+const char *tlr_weights_params(const tlr_model *m, const void *bytes);
+
+/* A pool of `threads` workers (the caller is one of them); waits spin briefly, then sleep. */
+typedef struct tlr_pool tlr_pool;
+size_t tlr_pool_bytes(int threads);
+tlr_status tlr_pool_start(tlr_pool *pool, int threads); /* memory of tlr_pool_bytes, 64-byte aligned */
+void tlr_pool_stop(tlr_pool *pool);
+const tlr_par *tlr_pool_par(tlr_pool *pool);
+int tlr_cpu_count(void); /* processors this process may use */
+
+/* Lay a frame out in one block.  train: with vars, gradients and the larger act. */
+size_t tlr_frame_bytes(const tlr_model *m, int max_batch, int workers, int train);
+void tlr_frame_init(tlr_frame *f, const tlr_model *m, const void *consts, void *block,
+                    int max_batch, int workers, int train, const tlr_par *par);
+
+/* Convert a tensor between its stored (packed) form and logical row-major order. */
+void tlr_unpack(const tlr_tensor *t, const void *stored, void *logical);
+void tlr_pack(const tlr_tensor *t, const void *logical, void *stored);
+int64_t tlr_tensor_elems(const tlr_tensor *t);
+int64_t tlr_type_bytes(tlr_type t);
+#endif
