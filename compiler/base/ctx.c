@@ -1,6 +1,7 @@
 /* ctx.c: diagnostics are filed here and printed by the command line alone. */
 #include "ctx.h"
 
+#include "data.h"
 #include "tlb_escape.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ void tlc_ctx_init(tlc_ctx *ctx, jmp_buf *on_exhausted)
 
 void tlc_ctx_fini(tlc_ctx *ctx)
 {
+    tlc_data_close_all(ctx);
     tlc_arena_fini(&ctx->arena);
 }
 

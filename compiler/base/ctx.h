@@ -41,7 +41,10 @@ typedef struct tlc_ctx {
     char where[512];            /* node, tensor, entry, offset of what is being read; "" none */
     tlb_diag *diags;            /* in order of reporting; strings in `arena` */
     size_t n_diags, cap_diags;
+    struct tlc_data_file *data_files; /* mapped files that values view (data.h) */
     bool verify_between_passes; /* debug builds and tests */
+    int64_t folded_bytes;       /* counted towards the limit `folded` so far */
+    int64_t weights_bytes;      /* towards `weights` */
 } tlc_ctx;
 
 void tlc_ctx_init(tlc_ctx *ctx, jmp_buf *on_exhausted);

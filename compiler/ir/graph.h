@@ -88,6 +88,7 @@ typedef struct tlc_value {
     /* Globals: */
     const void *data;     /* little-endian, row-major, logical order, perhaps unaligned; NULL: none.
                            * Often a view of the mapped model file.  The module does not own it */
+    tlc_type data_type;   /* element type of `data`; differs from `type` only after --precision fp64 */
     bool splat;           /* `data` is one element that stands for all */
     const char *file;     /* where `data` comes from, for the text form; NULL: inline */
     int64_t file_offset;
@@ -159,13 +160,16 @@ void tlc_node_remove(tlc_node *n); /* its results must have no readers */
 void tlc_node_move_before(tlc_node *n, tlc_node *before);
 
 /* Replace values wherever nodes of `f` and its returns read them: map[id] is the
- * replacement or NULL.  Chains are followed.  One sweep, whatever the number of entries. */
+ * replacement or NULL, module->n_values entries as of this call.  Chains are followed.
+ * One sweep, whatever the number of entries. */
 void tlc_func_replace(tlc_func *f, tlc_value *const *map);
 /* How many operands and returns of `f` read each value; array of module->n_values. */
 int *tlc_func_count_uses(tlc_func *f);
 
 /* --- types, shapes, data --------------------------------------------------- */
 
+const char *tlc_layout_name(tlc_layout_kind k); /* "c16" */
+bool tlc_layout_equal(const tlc_layout *a, const tlc_layout *b);
 int tlc_type_bytes(tlc_type t);
 const char *tlc_type_name(tlc_type t);
 bool tlc_is_float(tlc_type t);

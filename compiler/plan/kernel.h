@@ -14,7 +14,8 @@
 #define TLC_KERNEL_H
 
 #include "cwriter.h"
-#include "pass.h"
+#include "op.h"
+#include "options.h"
 
 enum { /* flags of a row */
     TLC_K_SCRATCH = 1 << 0, /* takes scratch */
@@ -36,6 +37,18 @@ typedef struct tlc_kernel {
     void (*literal)(tlc_cwriter *w, const tlc_node *n);
     int64_t (*scratch_bytes)(const tlc_node *n); /* for each worker; NULL: none */
 } tlc_kernel;
+
+/* What kernels_<target>.c defines for each row, as `const tlc_kernel_fns tlc_kernel_fns_<name>`;
+ * the members mean what those of tlc_kernel mean. */
+typedef struct tlc_kernel_fns {
+    bool (*serves)(const tlc_node *n);
+    void (*layouts)(const tlc_node *n, tlc_layout *in, tlc_layout *out);
+    void (*literal)(tlc_cwriter *w, const tlc_node *n);
+    int64_t (*scratch_bytes)(const tlc_node *n);
+} tlc_kernel_fns;
+
+/* A view whose operand and result are plain: the result is the operand's bytes, no code runs. */
+bool tlc_kernel_is_alias(const tlc_node *n);
 
 /* The kernel for `n` on `target`; never NULL for a module that passed fuse (ref serves all);
  * NULL for a view in plain layout, which has no code. */

@@ -11,7 +11,10 @@ typedef struct tlc_place { tlc_region region; int64_t offset, bytes; } tlc_place
 
 typedef struct tlc_plan {
     tlc_place *place;          /* by value id */
-    const tlc_kernel **kernel; /* by node order within its function: see tlc_plan_kernel */
+    const tlc_kernel **kernel; /* by position of the node in the module (functions in order, nodes
+                                * in order); NULL: a view, which has no code */
+    bool *derived;             /* by value id: a state that @prepare makes; lies at the start of fix */
+    bool trains;               /* there is a @step */
     int64_t consts_bytes, params_bytes, vars_bytes;
     int64_t act_infer_bytes, act_train_bytes; /* for n = 1 */
     int64_t fix_infer_bytes, fix_train_bytes;
@@ -23,11 +26,14 @@ typedef struct tlc_buffer { int64_t bytes; int from, to; int64_t offset; } tlc_b
 
 /* Give each buffer an offset (multiple of 64); returns the bytes of the arena. */
 int64_t tlc_plan_offsets(tlc_arena *scratch, tlc_buffer *buffers, size_t count, bool reuse);
-/* Do any two buffers alive at one time overlap, or does one end past `total`? Its own code, on purpose. */
+/* True: no two buffers alive at one time overlap, all are aligned, none ends past `total`.
+ * Its own code, on purpose. */
 bool tlc_plan_check(const tlc_buffer *buffers, size_t count, int64_t total);
 
 TLC_MUST_USE tlc_status tlc_plan_make(tlc_ctx *ctx, const tlc_module *m, const tlc_options *o, tlc_plan *out);
-/* The largest batch whose peak (weights mapped, vars, act, fix, one worker's scratch) fits in `bytes`; 0: none. */
-int64_t tlc_plan_fit(const tlc_plan *p, int64_t bytes);
+/* Bytes at the worst moment: weights mapped, vars (training alone), act, fix, one worker's scratch.
+ * INT64_MAX where the sum does not fit. */
 int64_t tlc_plan_peak(const tlc_plan *p, int64_t batch, bool train);
+/* The largest batch whose peak (training, where there is a @step) fits in `bytes`; 0: none. */
+int64_t tlc_plan_fit(const tlc_plan *p, int64_t bytes);
 #endif

@@ -16,6 +16,9 @@ typedef struct tlb_out {
     char *path, *temporary;
     int error;         /* errno of the first failure; 0 none */
     uint64_t written;
+    /* Sees every byte given to tlb_out_write (a running checksum); NULL: nobody.  Set after open. */
+    void (*tap)(void *self, const void *bytes, size_t n);
+    void *tap_self;
 } tlb_out;
 
 tlb_status tlb_out_open(tlb_out *o, const char *path);          /* E_OUTPUT; o->error says why */

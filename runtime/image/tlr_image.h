@@ -14,6 +14,7 @@ typedef struct tlr_image_note { /* why a picture was refused, or what was odd */
     const char *what;     /* static text; NULL: nothing */
     int warning;          /* the picture was decoded all the same */
     int exif_orientation; /* 1 to 8; 0: none */
+    int os_error;         /* errno where a file cannot be read; 0: no such reason */
 } tlr_image_note;
 
 /* Decode JPEG or PNG bytes to RGB as Pillow's convert("RGB") (semantics.md, Pictures);
@@ -23,6 +24,13 @@ tlb_status tlr_image_decode(const void *bytes, size_t n, const tlb_limits *limit
 /* Header alone: kind and limits are checked, nothing is decoded. */
 tlb_status tlr_image_probe(const void *bytes, size_t n, const tlb_limits *limits, int *out_width,
                            int *out_height, tlr_image_note *note);
+/* A picture file's bytes (free them): a regular file, read and not mapped, so that one that
+ * shrinks meanwhile is only truncated.  E_INPUT: cannot be read. */
+tlb_status tlr_image_read(const char *path, const tlb_limits *limits, uint8_t **out, size_t *out_n,
+                          tlr_image_note *note);
+/* tlr_image_read and tlr_image_decode. */
+tlb_status tlr_image_load(const char *path, const tlb_limits *limits, int exif, tlr_rgb *out,
+                          tlr_image_note *note);
 void tlr_rgb_free(tlr_rgb *p);
 
 typedef struct tlr_photo { char *path; int label; /* -1: none */ } tlr_photo;

@@ -128,7 +128,9 @@ typedef struct tlr_model {
  *     tlr_weights_header (64 bytes), zero to 4096; const section (consts_bytes);
  *     zero to a multiple of 64; params (params_bytes); labels section.
  * A compiled folder's file holds initial values of the params that have bytes in the model and
- * zeros (a hole) for the others, `trained` 0; `trainer export` writes the trained ones. */
+ * zeros (a hole) for the others, `trained` 0; `trainer export` writes the trained ones.
+ * consts_xxh64: XXH64, seed 0, of the const section; params_xxh64: XXH64, seed `trained`, of the
+ * params section and the labels section, one after the other. */
 #define TLR_WEIGHTS_MAGIC "tlcw\r\n\x1a\n"
 enum { TLR_WEIGHTS_CONSTS_AT = 4096 };
 typedef struct tlr_weights_header {

@@ -8,6 +8,7 @@
 
 /* Bytes of scratch that tlr_pixels_to_input needs for a picture of this size. */
 size_t tlr_pixels_scratch_bytes(const tlr_preprocess *p, int width, int height);
+size_t tlr_pixels_scratch_max(const tlr_preprocess *p); /* enough for a picture of any size */
 
 /**
  * Resize (Pillow's antialiased bilinear filter, byte for byte), centre crop, and normalise:

@@ -10,6 +10,13 @@
 tlr_status tlr_weights_check(const tlr_model *m, const void *bytes, size_t n, int need_trained);
 const char *tlr_weights_consts(const void *bytes);                 /* start of the const section */
 const char *tlr_weights_params(const tlr_model *m, const void *bytes);
+const char *tlr_weights_labels(const tlr_model *m, const void *bytes); /* NULL: none */
+int tlr_model_needs_training(const tlr_model *m);            /* has params with no bytes of the model's */
+int tlr_weights_trained(const tlr_model *m, const void *bytes); /* every param has real values */
+/* The header of a file with these sections (`trainer export`); the checksums are made here. */
+void tlr_weights_header_make(tlr_weights_header *h, const tlr_model *m, const void *consts,
+                             const void *params, const char *labels, size_t labels_bytes,
+                             int trained);
 
 /* A pool of `threads` workers (the caller is one of them); waits spin briefly, then sleep. */
 typedef struct tlr_pool tlr_pool;
@@ -19,10 +26,23 @@ void tlr_pool_stop(tlr_pool *pool);
 const tlr_par *tlr_pool_par(tlr_pool *pool);
 int tlr_cpu_count(void); /* processors this process may use */
 
-/* Lay a frame out in one block.  train: with vars, gradients and the larger act. */
+/* Lay a frame out in one block, 64-byte aligned.  train: with vars, gradients and the larger act;
+ * else `vars` is the params section that follows `consts` in the mapped file.  The memory is not
+ * touched: the caller fills vars and runs m->prepare. */
 size_t tlr_frame_bytes(const tlr_model *m, int max_batch, int workers, int train);
 void tlr_frame_init(tlr_frame *f, const tlr_model *m, const void *consts, void *block,
                     int max_batch, int workers, int train, const tlr_par *par);
+
+/* The two halves of tlr_run, for tools: they do not ask whether the head is trained.  1 <= n <= max_batch. */
+void tlr_session_features(tlr_session *s, int n, const void *input);
+void tlr_session_head(tlr_session *s, int n);                  /* after tlr_session_features(n) */
+const void *tlr_session_features_at(const tlr_session *s);     /* [n][feature_elems], until the head runs */
+const void *tlr_session_output_at(const tlr_session *s);       /* [n][output_elems], after the head */
+const tlr_frame *tlr_session_frame(const tlr_session *s);
+int tlr_session_trained(const tlr_session *s);
+
+/* Rows of k logits to probabilities; sums in double, in order. */
+void tlr_softmax(int64_t rows, int64_t k, tlr_type type, const void *logits, float *probabilities);
 
 /* Convert a tensor between its stored (packed) form and logical row-major order. */
 void tlr_unpack(const tlr_tensor *t, const void *stored, void *logical);

@@ -1,0 +1,45 @@
+/* cli.h: what the subcommands of tlc share. */
+#ifndef TLC_CLI_H
+#define TLC_CLI_H
+
+#include "ctx.h"
+#include "emit.h"
+#include "import.h"
+#include "pass.h"
+#include "tlb_options.h"
+
+typedef tlc_status tlc_command_fn(tlc_ctx *ctx, const tlb_args *a);
+tlc_command_fn tlc_cli_compile, tlc_cli_inspect, tlc_cli_opt, tlc_cli_verify;
+
+/* From options to the passes' and the emitter's terms; usage errors are filed. */
+TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out);
+/* How pictures become the input of `forward`: defaults by its shape, then --preprocess, --resize,
+ * --crop, --mean, --std. */
+TLC_MUST_USE tlc_status tlc_cli_preprocess(tlc_ctx *ctx, const tlb_args *a, const tlc_func *forward,
+                                           tlr_preprocess *out);
+
+/* One compilation from file to plan. */
+typedef struct tlc_compilation {
+    const char *path;
+    tlc_file file;
+    tlc_module *module;
+    tlc_import_info info;
+    tlc_options options;
+    tlc_findings findings;
+    tlr_preprocess preprocess;
+    tlc_plan plan;
+} tlc_compilation;
+
+/* Import a->inputs[0] and run the pipeline and the planner; options are set before. */
+TLC_MUST_USE tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c);
+/* Write the folder `out_dir` for the program NAME; *out_files: how many files. */
+TLC_MUST_USE tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
+                                     const char *name, const char *command_options, int *out_files);
+void tlc_cli_report(tlc_ctx *ctx, const tlb_args *a, const tlc_compilation *c, const char *out_dir,
+                    int files);
+/* "64x56x56": a shape without its batch, in the arena. */
+const char *tlc_cli_dims(tlc_ctx *ctx, const tlc_shape *s);
+/* A C identifier from the last component of a path; letters other than [A-Za-z0-9_] become '_'. */
+const char *tlc_cli_identifier(tlc_ctx *ctx, const char *path);
+
+#endif

@@ -1,0 +1,162 @@
+/* cli_compile.c: `tlc compile`: file to folder, the whole way. */
+#include "cli.h"
+
+#include "text.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct dump { const char *pass; tlc_ctx *ctx; } dump;
+
+static void dump_after(void *self, const tlc_pass *p, const tlc_module *m)
+{
+    const dump *d = self;
+    if (!d->pass || strcmp(d->pass, p->name) != 0)
+        return;
+    tlc_cwriter w = tlc_cwriter_make(&d->ctx->arena);
+    tlc_print_module(&w, m);
+    fputs(w.text, stdout);
+}
+
+/* Trained without being asked: a network in IR text with parameters that have no values yet. */
+static bool has_initialisers(const tlc_module *m)
+{
+    for (size_t i = 0; i < m->n_globals; ++i)
+        if (m->globals[i]->kind == TLC_PARAM && m->globals[i]->init != TLC_INIT_NONE)
+            return true;
+    return false;
+}
+
+tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
+{
+    const char *after = tlb_text(a, TLB_OPT_DUMP_AFTER);
+    if (after && !tlc_pass_find(after))
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--dump-after: no pass %s",
+                        tlc_quote_name(ctx, after));
+    c->path = a->inputs[0];
+    TLC_TRY(tlc_import_file(ctx, c->path, &c->file, &c->module, &c->info));
+    c->findings.generalised = c->info.generalised;
+    c->options.train = c->options.train || has_initialisers(c->module);
+    tlc_func *forward = tlc_func_find(c->module, "forward");
+    if (!forward || forward->n_in != 1 || forward->n_out != 1)
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_GRAPH",
+                        "a network has one function @forward with one input and one output");
+    TLC_TRY(tlc_cli_preprocess(ctx, a, forward, &c->preprocess));
+    tlc_pass_env env = { &c->options, &c->findings, 0 };
+    TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, dump_after, &(dump){ after, ctx }));
+    TLC_TRY(tlc_plan_make(ctx, c->module, &c->options, &c->plan));
+    ctx->where[0] = '\0';
+    return TLC_OK;
+}
+
+static tlc_status fit_batch(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
+{
+    if (!tlb_given(a, TLB_OPT_FIT))
+        return TLC_OK;
+    if (tlb_given(a, TLB_OPT_BATCH))
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--fit and --batch exclude each other");
+    int64_t most = ctx->limits.max[TLB_LIMIT_BATCH];
+    int64_t batch = tlc_plan_fit(&c->plan, tlb_int(a, TLB_OPT_FIT));
+    char need[32];
+    if (batch < 1)
+        return tlc_fail(ctx, TLC_E_LIMIT, "E_FIT", "--fit %s: one picture needs %s",
+                        tlb_text(a, TLB_OPT_FIT),
+                        tlb_show_bytes(need, tlc_plan_peak(&c->plan, 1, c->plan.trains)));
+    c->options.batch = batch < most ? batch : most;
+    return TLC_OK;
+}
+
+const char *tlc_cli_identifier(tlc_ctx *ctx, const char *path)
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        --len;
+    size_t from = len;
+    while (from > 0 && path[from - 1] != '/')
+        --from;
+    char *name = tlc_arena_strndup(&ctx->arena, path + from, len - from);
+    for (char *p = name; *p; ++p)
+        if (!isalnum((unsigned char)*p) || (unsigned char)*p >= 0x80)
+            *p = '_';
+    return isdigit((unsigned char)*name) ? tlc_arena_printf(&ctx->arena, "m%s", name) : name;
+}
+
+static bool is_identifier(const char *s)
+{
+    size_t len = strlen(s);
+    return len >= 1 && len <= 64 && !isdigit((unsigned char)*s) &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
+}
+
+tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
+                        const char *name, const char *command_options, int *out_files)
+{
+    const char *slash = strrchr(c->path, '/');
+    tlc_emit_spec spec = {
+        .out_dir = out_dir,
+        .name = name,
+        .command_options = command_options,
+        .preprocess = c->preprocess,
+        .options = &c->options,
+        .findings = &c->findings,
+        .model_file = slash ? slash + 1 : c->path,
+    };
+    return tlc_emit_folder(ctx, c->module, &c->plan, &spec, out_files);
+}
+
+/* The options that change the result, as typed, for the banner of model.c: never paths. */
+static const char *banner_options(tlc_ctx *ctx, const tlb_args *a)
+{
+    static const tlb_option texts[] = { TLB_OPT_REPLACE_HEAD, TLB_OPT_OPTIMIZER, TLB_OPT_BATCH,
+                                        TLB_OPT_FIT,          TLB_OPT_TARGET,    TLB_OPT_PRECISION };
+    const char *out = "";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i)
+        if (tlb_given(a, texts[i]))
+            out = tlc_arena_printf(&ctx->arena, "%s --%s %s", out, tlb_option_name(texts[i]),
+                                   tlb_text(a, texts[i]));
+    if (tlb_flag(a, TLB_OPT_FREEZE_BACKBONE))
+        out = tlc_arena_printf(&ctx->arena, "%s --freeze-backbone", out);
+    return *out ? out + 1 : out;
+}
+
+/* A folder that would swallow its own input is a mistake, not a wish. */
+static tlc_status check_input_outside(tlc_ctx *ctx, const char *input, const char *out_dir)
+{
+    char in_path[PATH_MAX], out_path[PATH_MAX];
+    if (!realpath(input, in_path) || !realpath(out_dir, out_path))
+        return TLC_OK; /* missing: reported where it is opened, or nothing to replace */
+    size_t len = strlen(out_path);
+    if (strncmp(in_path, out_path, len) == 0 && in_path[len] == '/')
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "the input lies inside --out %s, which is replaced",
+                        tlc_quote_name(ctx, out_dir));
+    return TLC_OK;
+}
+
+tlc_status tlc_cli_compile(tlc_ctx *ctx, const tlb_args *a)
+{
+    const char *out_dir = tlb_text(a, TLB_OPT_OUT), *name = tlb_text(a, TLB_OPT_NAME);
+    if (!out_dir && !tlb_given(a, TLB_OPT_DUMP_AFTER))
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "compile needs -o DIR");
+    if (name && !is_identifier(name))
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--name is %s, not a C identifier of 64 letters",
+                        tlc_quote_name(ctx, name));
+    tlc_compilation c = { 0 };
+    TLC_TRY(tlc_cli_options(ctx, a, &c.options));
+    if (out_dir)
+        TLC_TRY(check_input_outside(ctx, a->inputs[0], out_dir));
+    tlc_status status = tlc_cli_build(ctx, a, &c);
+    if (!status)
+        status = fit_batch(ctx, a, &c);
+    int files = 0;
+    if (!status && out_dir) {
+        ctx->file = NULL;
+        status = tlc_cli_emit(ctx, &c, out_dir, name ? name : tlc_cli_identifier(ctx, out_dir),
+                              banner_options(ctx, a), &files);
+        if (!status && !a->quiet)
+            tlc_cli_report(ctx, a, &c, out_dir, files);
+    }
+    tlc_file_unmap(&c.file);
+    return status;
+}

@@ -1,0 +1,229 @@
+/* cli_report.c: what `tlc compile` tells: each choice with the option that changes it. */
+#include "cli.h"
+
+#include "tlb_escape.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- kernels by operator ------------------------------------------------------- */
+
+typedef struct usage {
+    const char *op, *kernel;
+    char window[16]; /* "3x3" of a convolution, else "" */
+    int calls;
+    int64_t multiply_adds;
+} usage;
+
+static void window_of(const tlc_node *n, char out[16])
+{
+    out[0] = '\0';
+    if (n->op != TLC_OP_CONV2D)
+        return;
+    /* The plain weight's last two dimensions; Winograd's derived weight is of a 3x3 one. */
+    const tlc_shape *w = &n->in[1]->shape;
+    if (w->rank == 4)
+        snprintf(out, 16, "%lldx%lld", (long long)w->dim[2], (long long)w->dim[3]);
+    else
+        snprintf(out, 16, "3x3");
+}
+
+static usage *find_usage(usage *rows, int count, const usage *like)
+{
+    for (int i = 0; i < count; ++i)
+        if (!strcmp(rows[i].op, like->op) && !strcmp(rows[i].kernel, like->kernel) &&
+            !strcmp(rows[i].window, like->window))
+            return &rows[i];
+    return NULL;
+}
+
+static int by_multiply_adds(const void *a, const void *b)
+{
+    const usage *x = a, *y = b;
+    if (x->multiply_adds != y->multiply_adds)
+        return x->multiply_adds < y->multiply_adds ? 1 : -1;
+    return y->calls - x->calls;
+}
+
+/* One row for each operator, window and kernel of the functions that see a picture. */
+static int collect_usage(tlc_ctx *ctx, const tlc_compilation *c, usage **out)
+{
+    static const char *const names[] = { "features", "head", "step" };
+    usage *rows = NULL;
+    size_t count = 0, cap = 0;
+    for (int f = 0; f < 3; ++f) {
+        tlc_func *func = tlc_func_find(c->module, names[f]);
+        for (tlc_node *n = func ? func->first : NULL; n; n = n->next) {
+            const tlc_kernel *k = tlc_kernel_choose(n, c->options.target, c->options.precision);
+            if (!k || (f == 1 && c->plan.trains))
+                continue; /* @head again, inside @step */
+            usage row = { tlc_ops[n->op].name, k->report, "", 0, 0 };
+            window_of(n, row.window);
+            usage *at = find_usage(rows, (int)count, &row);
+            if (!at) {
+                TLC_PUSH(&ctx->arena, rows, count, cap, row);
+                at = &rows[count - 1];
+            }
+            ++at->calls;
+            at->multiply_adds += tlc_multiply_adds(n);
+        }
+    }
+    if (count)
+        qsort(rows, count, sizeof *rows, by_multiply_adds);
+    *out = rows;
+    return (int)count;
+}
+
+static void show_multiply_adds(char buf[32], int64_t n)
+{
+    if (n >= 1000000000)
+        snprintf(buf, 32, "%.2f G", (double)n / 1e9);
+    else
+        snprintf(buf, 32, "%.1f M", (double)n / 1e6);
+}
+
+static void print_kernels(tlc_ctx *ctx, const tlc_compilation *c)
+{
+    static const char *const headers[] = { "calls", "operator", "multiply-adds", "share", "kernel" };
+    static const bool right[] = { true, false, true, true, false };
+    usage *rows;
+    int count = collect_usage(ctx, c, &rows);
+    int64_t total = 0;
+    for (int i = 0; i < count; ++i)
+        total += rows[i].multiply_adds;
+    tlb_table *t = tlb_table_create(5, headers, right);
+    for (int i = 0; i < count; ++i) {
+        char calls[16], op[48], macs[32] = "", share[32] = "";
+        snprintf(calls, sizeof calls, "%d", rows[i].calls);
+        snprintf(op, sizeof op, "%s%s%s", rows[i].op, *rows[i].window ? " " : "", rows[i].window);
+        if (rows[i].multiply_adds) {
+            show_multiply_adds(macs, rows[i].multiply_adds);
+            snprintf(share, sizeof share, "%.0f %%", 100.0 * (double)rows[i].multiply_adds / (double)total);
+        }
+        tlb_table_row(t, (const char *const[]){ calls, op, macs, share, rows[i].kernel });
+    }
+    printf("kernels\n");
+    tlb_table_print(t, stdout, false);
+    tlb_table_destroy(t);
+}
+
+/* --- the lines ------------------------------------------------------------------ */
+
+static void print_network(tlc_ctx *ctx, const tlc_compilation *c)
+{
+    char buf[32], text[4096];
+    const tlc_func *first = tlc_func_find(c->module, "features");
+    if (!first)
+        first = tlc_func_find(c->module, "head");
+    tlb_escape(text, sizeof text, c->path, strlen(c->path));
+    printf("network   %s: %s parameters, input %s%s\n", text,
+           tlb_show_count(buf, c->findings.params_model), tlc_cli_dims(ctx, &first->in[0]->shape),
+           c->findings.generalised ? "; exported for one picture, made for any number" : "");
+}
+
+static void print_head(tlc_ctx *ctx, const tlc_compilation *c)
+{
+    const tlc_findings *f = &c->findings;
+    if (f->head_node)
+        printf("head      %s %s -> %s becomes %s (--head, --replace-head)\n", f->head_node,
+               tlc_cli_dims(ctx, &f->head_in), tlc_cli_dims(ctx, &f->head_out_old),
+               c->options.replace_head);
+}
+
+static void print_trained(const tlc_compilation *c)
+{
+    static const char *const optimizers[] = { "adam", "adamw", "sgd" };
+    const tlc_findings *f = &c->findings;
+    char buf[32];
+    printf("frozen    %s parameters; %d batch norms folded\n", tlb_show_count(buf, f->params_frozen),
+           f->bn_folded);
+    if (!c->plan.trains) {
+        printf("trained   nothing: inference alone (--replace-head)\n");
+        return;
+    }
+    printf("trained   %s parameters: ", tlb_show_count(buf, f->params_trained));
+    for (size_t i = 0; i < f->n_trained && i < 6; ++i)
+        printf("%s%s", i ? ", " : "", f->trained_names[i]);
+    if (f->n_trained > 6)
+        printf(", %zu more", f->n_trained - 6);
+    printf("; %s (--optimizer)\n", optimizers[c->options.optimizer]);
+}
+
+static void print_cache(tlc_ctx *ctx, const tlc_compilation *c)
+{
+    const tlc_func *features = tlc_func_find(c->module, "features");
+    char buf[32];
+    if (!features || !c->plan.trains)
+        return;
+    const tlc_shape *s = &features->out[0]->shape;
+    printf("cache     %s features a picture", tlb_show_count(buf, tlc_shape_elems(s)));
+    if (c->findings.cut_because)
+        printf("; %s", c->findings.cut_because);
+    printf(" (%s)\n", tlc_cli_dims(ctx, s));
+}
+
+static double mib(int64_t bytes)
+{
+    return (double)bytes / (1024.0 * 1024.0);
+}
+
+static void print_memory(const tlc_compilation *c)
+{
+    const tlc_plan *p = &c->plan;
+    int64_t act = p->trains ? p->act_train_bytes : p->act_infer_bytes;
+    int64_t fix = p->trains ? p->fix_train_bytes : p->fix_infer_bytes;
+    printf("memory    batch %lld (--batch, --fit), MiB: weights %.2f + activations %.2f\n"
+           "          + fixed %.2f",
+           (long long)c->options.batch, mib(p->consts_bytes + p->params_bytes),
+           mib(act * c->options.batch), mib(fix));
+    if (p->trains)
+        printf(" + trained and optimizer %.2f", mib(p->vars_bytes));
+    printf(" + scratch %.2f = peak %.2f;\n          %.2f a picture, %.2f a thread\n",
+           mib(p->scratch_bytes), mib(tlc_plan_peak(p, c->options.batch, p->trains)), mib(act),
+           mib(p->scratch_bytes));
+}
+
+static void print_json(const tlc_compilation *c, const char *out_dir, int files)
+{
+    const tlc_findings *f = &c->findings;
+    const tlc_plan *p = &c->plan;
+    json_t *j = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:i}", "schema",
+        "tlc.compile/1", "network", c->path, "parameters", (json_int_t)f->params_model, "frozen",
+        (json_int_t)f->params_frozen, "trained", (json_int_t)f->params_trained, "bn_folded",
+        f->bn_folded, "batch", (json_int_t)c->options.batch, "weights_bytes",
+        (json_int_t)(p->consts_bytes + p->params_bytes), "activation_bytes",
+        (json_int_t)((p->trains ? p->act_train_bytes : p->act_infer_bytes) * c->options.batch),
+        "vars_bytes", (json_int_t)p->vars_bytes, "peak_bytes",
+        (json_int_t)tlc_plan_peak(p, c->options.batch, p->trains), "out", out_dir, "files", files);
+    if (!j) /* a path that is no UTF-8 */
+        j = json_pack("{s:s, s:i}", "schema", "tlc.compile/1", "files", files);
+    char *text = json_dumps(j, JSON_ENSURE_ASCII | JSON_COMPACT);
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(j);
+}
+
+void tlc_cli_report(tlc_ctx *ctx, const tlb_args *a, const tlc_compilation *c, const char *out_dir,
+                    int files)
+{
+    char shown[4096];
+    tlb_escape(shown, sizeof shown, out_dir, strlen(out_dir));
+    if (a->json) {
+        print_json(c, out_dir, files);
+        return;
+    }
+    print_network(ctx, c);
+    print_head(ctx, c);
+    print_trained(c);
+    print_cache(ctx, c);
+    print_memory(c);
+    print_kernels(ctx, c);
+    printf("wrote     %s: model.c, weights.bin, manifest.json, %d more\n", shown, files - 3);
+    if (c->plan.trains)
+        printf("next      make -C %s && %s/trainer train PHOTOS\n", shown, shown);
+    else
+        printf("next      make -C %s && %s/predictor infer --input x.npy --output y.npy\n", shown,
+               shown);
+}

@@ -1,0 +1,74 @@
+/* main.c: the command line of tlc; the only place that exits or prints errors. */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static tlc_status run_help(tlc_ctx *ctx, const tlb_args *a)
+{
+    (void)ctx;
+    (void)a;
+    return TLC_OK; /* answered by the parser */
+}
+
+static tlc_command_fn *const commands[TLB_CMD_COUNT] = {
+    [TLB_CMD_COMPILE] = tlc_cli_compile, [TLB_CMD_INSPECT] = tlc_cli_inspect,
+    [TLB_CMD_VERIFY] = tlc_cli_verify,   [TLB_CMD_OPT] = tlc_cli_opt,
+    [TLB_CMD_TLC_HELP] = run_help,
+};
+
+/* A mapped model file that shrinks under us raises SIGBUS; only async-signal-safe calls here. */
+static void on_bus_error(int signal_number)
+{
+    static const char text[] = "tlc: error: a mapped input file became shorter while it was read\n";
+    (void)signal_number;
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    _exit(TLC_E_INPUT);
+}
+
+static void print_diags(const tlc_ctx *ctx, const tlb_args *a)
+{
+    fflush(stdout);
+    for (size_t i = 0; i < ctx->n_diags; ++i) {
+        const tlb_diag *d = &ctx->diags[i];
+        if (d->severity == TLB_ERROR || !a->quiet)
+            tlb_diag_print(stderr, "tlc", d, a->json_diagnostics, a->color_err);
+    }
+}
+
+static tlc_status run_command(const tlb_args *a)
+{
+    tlc_ctx ctx;
+    jmp_buf exhausted;
+    tlc_ctx_init(&ctx, &exhausted);
+    ctx.limits = a->limits;
+    tlc_status status;
+    if (setjmp(exhausted) == 0) {
+        status = commands[a->command](&ctx, a);
+        print_diags(&ctx, a);
+    } else {
+        status = tlb_error(a, TLC_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
+    }
+    tlc_ctx_fini(&ctx);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    tlb_args a;
+    bool done;
+    signal(SIGBUS, on_bus_error);
+    tlc_status status = tlb_args_parse(&a, TLB_PROGRAM_TLC, argc, argv, "tlc " TLC_VERSION, &done);
+    if (!status && !done)
+        status = run_command(&a);
+    errno = 0;
+    if ((fflush(stdout) || ferror(stdout)) && !status)
+        status = tlb_error(&a, TLC_E_OUTPUT, "E_OUTPUT", NULL, NULL, NULL,
+                           "cannot write standard output: %s", strerror(errno));
+    tlb_args_free(&a);
+    return (int)status;
+}

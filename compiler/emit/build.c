@@ -1,0 +1,168 @@
+/* build.c: Makefile and CMakeLists.txt of the compiled folder.
+ *
+ * libNAME.a holds the model and runtime/infer and needs libc and libm.  The other runtime files go
+ * into an archive of tools, of which trainer and predictor take what they use.  A missing package
+ * is named before anything is compiled, all that lack at once.
+ */
+#include "emit_parts.h"
+
+#include <string.h>
+
+/* Libraries of the system: how to see that one is there, and what to link. */
+static const struct package {
+    const char *header, *debian, *link;
+} packages[] = {
+    { "xxhash.h", "libxxhash-dev", NULL }, /* used as a header alone */
+    { "jpeglib.h", "libjpeg-dev", "jpeg" },
+    { "png.h", "libpng-dev", "png" },
+    { "jansson.h", "libjansson-dev", "jansson" },
+    { "nettle/sha2.h", "nettle-dev", "nettle" },
+};
+enum { N_PACKAGES = sizeof packages / sizeof packages[0] };
+
+/* What becomes of a source file. */
+typedef enum part { PART_NONE, PART_LIBRARY, PART_TOOLS } part;
+
+static part part_of(const char *path)
+{
+    if (!tlc_ends_with(path, ".c") || tlc_ends_with(path, "_main.c"))
+        return PART_NONE;
+    return tlc_starts_with(path, "runtime/infer/") ? PART_LIBRARY : PART_TOOLS;
+}
+
+static void w_files(tlc_cwriter *w, const tlc_sources *s, part p, const char *before)
+{
+    for (size_t i = 0; i < s->n; ++i)
+        if (part_of(s->file[i]->path) == p)
+            tlc_w(w, "%ssrc/%s", before, s->file[i]->path);
+}
+
+/* Call for each folder of sources once; `s` is sorted, so files of one folder are neighbours. */
+static void w_folders(tlc_cwriter *w, const tlc_sources *s, const char *before)
+{
+    size_t last_len = 0;
+    const char *last = "";
+    for (size_t i = 0; i < s->n; ++i) {
+        const char *path = s->file[i]->path;
+        size_t len = (size_t)(tlc_base_name(path) - path) - 1;
+        if (len == last_len && memcmp(path, last, len) == 0)
+            continue;
+        tlc_w(w, "%ssrc/%.*s", before, (int)len, path);
+        last = path;
+        last_len = len;
+    }
+}
+
+static void w_links(tlc_cwriter *w, const tlc_sources *s, const char *before)
+{
+    for (size_t i = 0; i < N_PACKAGES; ++i)
+        if (packages[i].link && tlc_sources_use(s, "", packages[i].header))
+            tlc_w(w, "%s%s", before, packages[i].link);
+}
+
+/* HEADER:PACKAGE of what the sources under `folder` include. */
+static void w_needs(tlc_cwriter *w, const tlc_sources *s, const char *folder)
+{
+    for (size_t i = 0; i < N_PACKAGES; ++i)
+        if (tlc_sources_use(s, folder, packages[i].header))
+            tlc_w(w, " %s:%s", packages[i].header, packages[i].debian);
+}
+
+static const char checks[] =
+    "# A header that is not found names its package; all that lack are named at once.\n"
+    "define check\n"
+    "@mkdir -p obj\n"
+    "@lack=; for pair in $(1); do \\\n"
+    "    printf '\\043include <stdio.h>\\n\\043include <%s>\\n' \"$${pair%%:*}\" | \\\n"
+    "        $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || lack=\"$$lack $${pair#*:}\"; done; \\\n"
+    "if [ -n \"$$lack\" ]; then \\\n"
+    "    echo \"error: not installed:$$lack; Debian: apt-get install$$lack\" >&2; exit 3; fi\n"
+    "@touch $@\n"
+    "endef\n";
+
+static const char rules[] =
+    "$(LIBRARY): $(LIBRARY_OBJ)\n"
+    "\trm -f $@\n"
+    "\t$(AR) rcs $@ $(LIBRARY_OBJ)\n\n"
+    "obj/libtools.a: $(TOOLS_OBJ)\n"
+    "\trm -f $@\n"
+    "\t$(AR) rcs $@ $(TOOLS_OBJ)\n\n"
+    "$(PROGRAMS): %: obj/%_main.o obj/the_model.o obj/libtools.a $(LIBRARY)\n"
+    "\t$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lpthread -lm\n\n"
+    "$(LIBRARY_OBJ) obj/the_model.o: obj/%.o: %.c obj/library.checked\n"
+    "\t$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<\n\n"
+    "$(TOOLS_OBJ) $(PROGRAMS:%=obj/%_main.o): obj/%.o: %.c obj/tools.checked\n"
+    "\t$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<\n\n"
+    "obj/library.checked:\n"
+    "\t$(call check,$(LIBRARY_NEEDS))\n\n"
+    "obj/tools.checked:\n"
+    "\t$(call check,$(TOOLS_NEEDS))\n\n"
+    "clean:\n"
+    "\trm -rf obj $(LIBRARY) trainer predictor\n\n"
+    "-include $(wildcard obj/*.d)\n"
+    ".PHONY: all clean\n";
+
+static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources *s)
+{
+    tlc_w(w, "CC ?= cc\nAR ?= ar\nARCH ?= -march=native\nCFLAGS ?= -O2\n"
+             "# Bits are a promise: a multiply-add is fused where a kernel says so and nowhere else.\n"
+             "ALL_CFLAGS = $(CFLAGS) $(ARCH) -std=gnu11 -ffp-contract=off -Wall -Wextra\n"
+             "override CPPFLAGS += -I.");
+    w_folders(w, s, " \\\n    -I");
+    tlc_w(w, "\n\nLIBRARY = lib%s.a\nLIBRARY_SRC = model.c", e->spec->name);
+    w_files(w, s, PART_LIBRARY, " \\\n    ");
+    tlc_w(w, "\nTOOLS_SRC =");
+    w_files(w, s, PART_TOOLS, " \\\n    ");
+    tlc_w(w, "\nLIBRARY_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(LIBRARY_SRC)))\n"
+             "TOOLS_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(TOOLS_SRC)))\n"
+             "PROGRAMS = %spredictor\nLDLIBS =",
+          e->step ? "trainer " : "");
+    w_links(w, s, " -l");
+    tlc_w(w, "\nLIBRARY_NEEDS =");
+    w_needs(w, s, "runtime/infer/");
+    tlc_w(w, "\nTOOLS_NEEDS =");
+    w_needs(w, s, "");
+    tlc_w(w, "\nvpath %%.c src");
+    w_folders(w, s, " ");
+    tlc_w(w, "\n\n");
+}
+
+const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s)
+{
+    tlc_cwriter w = tlc_cwriter_make(&e->ctx->arena);
+    tlc_w(&w, "# Written by tlc %s.  Do not edit.  Builds %spredictor and lib%s.a;\n"
+              "# make ARCH=-march=x86-64-v3 builds for another machine.\n",
+          TLC_VERSION, e->step ? "trainer, " : "", e->spec->name);
+    w_variables(e, &w, s);
+    tlc_w_bytes(&w, checks, sizeof checks - 1);
+    tlc_w(&w, "\nall: $(PROGRAMS) $(LIBRARY)\n\n");
+    tlc_w_bytes(&w, rules, sizeof rules - 1);
+    /* `all` comes first for make, whatever the order of the definitions above. */
+    tlc_w(&w, ".DEFAULT_GOAL = all\n");
+    return w.text;
+}
+
+const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
+{
+    tlc_cwriter w = tlc_cwriter_make(&e->ctx->arena);
+    tlc_w(&w, "# Written by tlc %s.  Do not edit.  The same targets as the Makefile's.\n"
+              "cmake_minimum_required(VERSION 3.16)\nproject(tlc_compiled C)\n"
+              "set(ARCH -march=native CACHE STRING \"instruction set\")\n"
+              "add_compile_options(-O2 ${ARCH} -std=gnu11 -ffp-contract=off -Wall -Wextra)\n"
+              "include_directories(.",
+          TLC_VERSION);
+    w_folders(&w, s, "\n    ");
+    tlc_w(&w, ")\nadd_library(compiled_model STATIC model.c");
+    w_files(&w, s, PART_LIBRARY, "\n    ");
+    tlc_w(&w, ")\nset_target_properties(compiled_model PROPERTIES OUTPUT_NAME %s)\n"
+              "target_link_libraries(compiled_model pthread m)\nadd_library(tools STATIC",
+          e->spec->name);
+    w_files(&w, s, PART_TOOLS, "\n    ");
+    tlc_w(&w, ")\ntarget_link_libraries(tools compiled_model");
+    w_links(&w, s, " ");
+    tlc_w(&w, ")\nforeach(program %spredictor)\n"
+              "    add_executable(${program} src/runtime/cli/${program}_main.c src/the_model.c)\n"
+              "    target_link_libraries(${program} tools)\nendforeach()\n",
+          e->step ? "trainer " : "");
+    return w.text;
+}

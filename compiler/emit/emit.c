@@ -1,0 +1,138 @@
+/* emit.c: all texts are made in memory first, then the folder is written.
+ *
+ * So running out of arena, which leaves by a jump, cannot leave a half-written folder behind.
+ */
+#include "emit_parts.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 6 };
+
+/* The name becomes part of symbols and file names; ours begin with tlr, tlk, tlb, tlc. */
+static tlc_status check_name(tlc_ctx *ctx, const char *name)
+{
+    size_t len = strlen(name);
+    bool fine = len > 0 && len <= MAX_NAME_BYTES && (isalpha((unsigned char)name[0]) || name[0] == '_');
+    for (size_t i = 0; i < len; ++i)
+        fine = fine && (unsigned char)name[i] < 0x80 &&
+               (isalnum((unsigned char)name[i]) || name[i] == '_');
+    if (!fine)
+        return tlc_fail(ctx, TLC_E_USAGE, "E_NAME",
+                        "name %s is no C identifier of at most %d letters, digits, _",
+                        tlc_quote_name(ctx, name), MAX_NAME_BYTES);
+    for (size_t i = 0; i < tlc_n_embedded_files; ++i) {
+        const char *base = tlc_base_name(tlc_embedded_files[i].path);
+        if (strncmp(base, name, len) == 0 && strcmp(base + len, ".h") == 0)
+            return tlc_fail(ctx, TLC_E_USAGE, "E_NAME", "name %s is taken by a header of the runtime",
+                            name);
+    }
+    return TLC_OK;
+}
+
+static tlc_status check_io(tlc_ctx *ctx, const tlc_emission *e, const tlc_func *f)
+{
+    if (!f)
+        return TLC_OK;
+    if (f->n_in > TLR_MAX_IO || f->n_out > TLR_MAX_IO || f->n_out == 0)
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO",
+                        "@%s has %zu inputs and %zu results, at most %d and %d, at least one result",
+                        f->name, f->n_in, f->n_out, TLR_MAX_IO, TLR_MAX_IO);
+    for (size_t i = 0; i < f->n_in + f->n_out; ++i) {
+        const tlc_value *v = i < f->n_in ? f->in[i] : f->out[i - f->n_in];
+        static const int none[4] = { 0 };
+        if (e->p->place[v->id].region != TLC_REGION_ACT || v->layout.kind != TLC_PLAIN ||
+            memcmp(v->layout.halo, none, sizeof none) != 0)
+            return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO",
+                            "@%s: value %%%d is no batch in plain layout", f->name, v->id);
+    }
+    return TLC_OK;
+}
+
+static tlc_status find_functions(tlc_ctx *ctx, tlc_emission *e)
+{
+    e->features = tlc_func_find(e->m, "features");
+    e->head = tlc_func_find(e->m, "head");
+    e->step = tlc_func_find(e->m, "step");
+    e->prepare = tlc_func_find(e->m, "prepare");
+    if (!e->head)
+        e->head = tlc_func_find(e->m, "forward");
+    if (!e->head)
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO", "the module has neither @head nor @forward");
+    TLC_TRY(check_io(ctx, e, e->features));
+    TLC_TRY(check_io(ctx, e, e->head));
+    return check_io(ctx, e, e->step);
+}
+
+static const char *hex(tlc_ctx *ctx, const unsigned char *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *text = tlc_arena_alloc(&ctx->arena, 2 * n + 1);
+    for (size_t i = 0; i < n; ++i) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    return text;
+}
+
+static tlc_embedded text_file(const char *path, const char *text)
+{
+    return (tlc_embedded){ path, (const unsigned char *)text, text ? strlen(text) : 0 };
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Paths of the folder, sorted; weights.bin and manifest.json besides `files`. */
+static const char **list_paths(tlc_ctx *ctx, const tlc_embedded *files, size_t n)
+{
+    const char **paths = TLC_NEW_ARRAY(&ctx->arena, const char *, n + 2);
+    for (size_t i = 0; i < n; ++i)
+        paths[i] = files[i].path;
+    paths[n] = "weights.bin";
+    paths[n + 1] = "manifest.json";
+    qsort(paths, n + 2, sizeof *paths, by_text);
+    return paths;
+}
+
+/* Every file but weights.bin. */
+static tlc_embedded *make_files(const tlc_emission *e, size_t *out_n)
+{
+    tlc_arena *arena = &e->ctx->arena;
+    tlc_sources sources = tlc_emit_sources(e);
+    tlc_embedded *files = TLC_NEW_ARRAY(arena, tlc_embedded, sources.n + OWN_TEXTS);
+    size_t n = 0;
+    files[n++] = text_file("model.c", tlc_emit_model_c(e));
+    files[n++] = text_file(tlc_arena_printf(arena, "%s.h", e->spec->name), tlc_emit_header(e));
+    files[n++] = text_file("Makefile", tlc_emit_makefile(e, &sources));
+    files[n++] = text_file("CMakeLists.txt", tlc_emit_cmake(e, &sources));
+    files[n++] = text_file("src/the_model.c", tlc_emit_the_model_c(e));
+    for (size_t i = 0; i < sources.n; ++i) {
+        files[n] = *sources.file[i];
+        files[n++].path = tlc_arena_printf(arena, "src/%s", sources.file[i]->path);
+    }
+    const char **paths = list_paths(e->ctx, files, n);
+    files[n] = text_file("manifest.json", tlc_emit_manifest(e, paths, n + 2));
+    *out_n = n + 1;
+    return files;
+}
+
+tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,
+                           const tlc_emit_spec *spec, int *out_files)
+{
+    tlc_emission e = { .ctx = ctx, .m = m, .p = p, .spec = spec };
+    size_t n_files;
+    TLC_TRY(check_name(ctx, spec->name));
+    TLC_TRY(find_functions(ctx, &e));
+    tlc_emit_hash(ctx, m, e.sha256);
+    e.sha256_hex = hex(ctx, e.sha256, sizeof e.sha256);
+    tlc_embedded *files = make_files(&e, &n_files);
+    if (!files[n_files - 1].bytes)
+        return tlc_fail(ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory for manifest.json");
+    TLC_TRY(tlc_folder_write(ctx, spec->out_dir, files, n_files, tlc_emit_weights, &e));
+    *out_files = (int)n_files + 1;
+    return TLC_OK;
+}

@@ -1,0 +1,99 @@
+/* emit_parts.h: what the files of emit/ share and nobody else needs. */
+#ifndef TLC_EMIT_PARTS_H
+#define TLC_EMIT_PARTS_H
+
+#include "emit.h"
+
+enum { TLC_GRAPH_SHA256_BYTES = 32 };
+
+/* One run of tlc_emit_folder: everything the texts are a function of. */
+typedef struct tlc_emission {
+    tlc_ctx *ctx;
+    const tlc_module *m;
+    const tlc_plan *p;
+    const tlc_emit_spec *spec;
+    const tlc_func *features, *head, *step, *prepare; /* NULL: none; head is @forward where nothing
+                                                       * was cut */
+    unsigned char sha256[TLC_GRAPH_SHA256_BYTES];
+    const char *sha256_hex;
+} tlc_emission;
+
+/* --- hash.c ------------------------------------------------------------------ */
+
+/* SHA-256 over the module's structure: globals and nodes by number, types, layouts, attributes.
+ * Neither names nor the bytes of weights have a part in it. */
+void tlc_emit_hash(tlc_ctx *ctx, const tlc_module *m, unsigned char out[TLC_GRAPH_SHA256_BYTES]);
+
+/* --- c.c, describe.c: model.c -------------------------------------------------- */
+
+const char *tlc_emit_model_c(const tlc_emission *e);
+const char *tlc_emit_header(const tlc_emission *e);      /* NAME.h */
+const char *tlc_emit_the_model_c(const tlc_emission *e); /* which model the programs hold */
+/* The constant descriptor and its tables, at the end of model.c. */
+void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w);
+/* Does any node of `f` run code? */
+bool tlc_emit_has_code(const tlc_emission *e, const tlc_func *f);
+/* The kernel of each node of `f` in order: an entry of plan->kernel. */
+const tlc_kernel *const *tlc_emit_kernels(const tlc_emission *e, const tlc_func *f);
+/* `name` if it may stand in a comment (hostile-inputs 5: at most 80 bytes of [A-Za-z0-9_./:-]),
+ * else "?"; NULL: "?". */
+const char *tlc_emit_plain_name(const char *name);
+const char *tlc_emit_target_name(tlc_target t);       /* "cpu" */
+const char *tlc_emit_precision_name(tlc_precision p); /* "fp32" */
+
+/* --- layout.c ------------------------------------------------------------------ */
+
+/* Takes the next `n` bytes; false stops the stream. */
+typedef bool tlc_sink(void *self, const void *bytes, size_t n);
+/* The bytes of `v` as they lie in memory in its layout, in order and in small pieces, so that a
+ * weight of any size passes through a fixed buffer.  False: the sink stopped. */
+bool tlc_emit_pack(const tlc_value *v, tlc_sink *sink, void *self);
+
+/* --- folder.c ------------------------------------------------------------------ */
+
+/* A file of the folder being written; after the first failure writing does nothing. */
+typedef struct tlc_folder_file {
+    int fd;
+    int error;       /* errno; 0: none */
+    uint64_t at;     /* bytes so far */
+    size_t held;     /* in `buffer` */
+    unsigned char buffer[1 << 16];
+} tlc_folder_file;
+
+void tlc_folder_put(tlc_folder_file *f, const void *bytes, size_t n);
+void tlc_folder_hole(tlc_folder_file *f, uint64_t n);                 /* zeros that take no room */
+void tlc_folder_patch(tlc_folder_file *f, const void *bytes, size_t n); /* over the file's start */
+
+/* Write `files` and, by `weights`, weights.bin under a temporary name beside `out_dir`, and put
+ * the folder in its place.  On failure nothing is left. */
+TLC_MUST_USE tlc_status tlc_folder_write(tlc_ctx *ctx, const char *out_dir,
+                                         const tlc_embedded *files, size_t n_files,
+                                         void (*weights)(tlc_folder_file *f, const void *self),
+                                         const void *self);
+
+/* --- weights.c ------------------------------------------------------------------- */
+
+void tlc_emit_weights(tlc_folder_file *f, const void *emission);
+
+/* --- sources.c ------------------------------------------------------------------- */
+
+/* The embedded files that the output needs, sorted by path. */
+typedef struct tlc_sources {
+    const tlc_embedded **file;
+    size_t n;
+} tlc_sources;
+tlc_sources tlc_emit_sources(const tlc_emission *e);
+/* Does any of the sources under `folder` ("" all) include <header>? */
+bool tlc_sources_use(const tlc_sources *s, const char *folder, const char *header);
+const char *tlc_base_name(const char *path);
+bool tlc_starts_with(const char *text, const char *prefix);
+bool tlc_ends_with(const char *text, const char *suffix);
+
+/* --- manifest.c, build.c ---------------------------------------------------------- */
+
+/* JSON text; files: paths of the folder, sorted.  NULL: out of memory. */
+const char *tlc_emit_manifest(const tlc_emission *e, const char *const *files, size_t n_files);
+const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s);
+const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s);
+
+#endif

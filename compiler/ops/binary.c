@@ -1,0 +1,181 @@
+/* binary.c: add, sub, mul, div, broadcast as in NumPy: trailing axes are matched, an axis of
+ * size 1 (or none) is repeated.  The batch meets the batch or 1, in front.
+ *
+ * Gradients: add has one (residuals, biases); the others only serve shape arithmetic and
+ * preprocessing inside a model.
+ */
+#include "op_fold.h"
+#include "op_grad.h"
+#include "op_infer.h"
+
+/* dim `axis` of s seen as of rank `rank`, counted from the front. */
+static int64_t aligned_dim(const tlc_shape *s, int rank, int axis)
+{
+    int own = axis - (rank - s->rank);
+    return own < 0 ? 1 : s->dim[own];
+}
+
+static tlc_status broadcast(tlc_ctx *ctx, const tlc_shape *a, const tlc_shape *b, tlc_shape *out)
+{
+    out->rank = a->rank > b->rank ? a->rank : b->rank;
+    for (int i = 0; i < out->rank; ++i) {
+        int64_t da = aligned_dim(a, out->rank, i), db = aligned_dim(b, out->rank, i);
+        if (da != db && da != 1 && db != 1)
+            return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
+                            "shapes %s and %s do not broadcast", tlc_dims_text(ctx, a),
+                            tlc_dims_text(ctx, b));
+        out->dim[i] = da == 1 ? db : da;
+        if (i > 0 && out->dim[i] == TLC_DIM_N)
+            return tlc_fail_batch(ctx, "broadcasting would move");
+    }
+    return TLC_OK;
+}
+
+static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_value *a = n->in[0], *b = n->in[1];
+    tlc_shape s = { 0 };
+    TLC_TRY(tlc_want_type(ctx, b, a->type, "b"));
+    if (a->type == TLC_BOOL)
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_TYPE", "a is bool, a number wanted");
+    TLC_TRY(broadcast(ctx, &a->shape, &b->shape, &s));
+    tlc_set_result(n, a->type, s);
+    return TLC_OK;
+}
+
+/* --- folding ---------------------------------------------------------------- */
+
+/* Strides of `v` along the axes of `y`: 0 where it is repeated. */
+static void broadcast_strides(const tlc_value *v, const tlc_shape *y, int64_t *stride)
+{
+    int64_t own[TLC_MAX_RANK];
+    tlc_row_strides(&v->shape, own);
+    for (int i = 0; i < y->rank; ++i) {
+        int axis = i - (y->rank - v->shape.rank);
+        stride[i] = axis < 0 || v->shape.dim[axis] == 1 ? 0 : own[axis];
+    }
+}
+
+static double compute_f64(tlc_op op, double a, double b)
+{
+    switch (op) {
+    case TLC_OP_ADD:
+        return a + b;
+    case TLC_OP_SUB:
+        return a - b;
+    case TLC_OP_MUL:
+        return a * b;
+    default:
+        return a / b;
+    }
+}
+
+/* False: the result does not fit 64 bits. */
+static bool compute_i64(tlc_op op, int64_t a, int64_t b, int64_t *out)
+{
+    switch (op) {
+    case TLC_OP_ADD:
+        return !__builtin_add_overflow(a, b, out);
+    case TLC_OP_SUB:
+        return !__builtin_sub_overflow(a, b, out);
+    case TLC_OP_MUL:
+        return !__builtin_mul_overflow(a, b, out);
+    default:
+        *out = a / b; /* b is not 0, a not the least number: that is the symbol */
+        return true;
+    }
+}
+
+/* The batch plus 0, minus 0, times 1 or over 1 is the batch; nothing else is known of it. */
+static bool keeps_symbol(tlc_op op, int64_t a, int64_t b)
+{
+    int64_t neutral = op == TLC_OP_MUL || op == TLC_OP_DIV ? 1 : 0;
+    bool commutes = op == TLC_OP_ADD || op == TLC_OP_MUL;
+    return (a == TLC_DIM_SYMBOL && b == neutral) ||
+           (commutes && b == TLC_DIM_SYMBOL && a == neutral);
+}
+
+static tlc_status fold_integer(tlc_ctx *ctx, const tlc_folded *f, int64_t i, int64_t a, int64_t b,
+                               bool *declined)
+{
+    tlc_op op = f->node->op;
+    int64_t result;
+    if (f->type == TLC_I64 && (a == TLC_DIM_SYMBOL || b == TLC_DIM_SYMBOL)) {
+        *declined = !keeps_symbol(op, a, b);
+        tlc_fold_put_i64(f, i, TLC_DIM_SYMBOL);
+        return TLC_OK;
+    }
+    if (op == TLC_OP_DIV && b == 0)
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_DIVISION", "integer division by 0");
+    if (!compute_i64(op, a, b, &result) || !tlc_fold_fits(f->type, result))
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_OVERFLOW", "integer %s: size overflows %s",
+                        tlc_ops[op].name, tlc_type_name(f->type));
+    tlc_fold_put_i64(f, i, result);
+    return TLC_OK;
+}
+
+static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
+{
+    const tlc_value *a = n->in[0], *b = n->in[1];
+    const tlc_shape *y = &n->out[0]->shape;
+    int64_t a_stride[TLC_MAX_RANK], b_stride[TLC_MAX_RANK];
+    bool declined = false;
+    tlc_folded f;
+    TLC_TRY(tlc_fold_begin(ctx, n, &f));
+    broadcast_strides(a, y, a_stride);
+    broadcast_strides(b, y, b_stride);
+    for (int64_t i = 0; i < tlc_shape_elems(y) && !declined; ++i) {
+        int64_t from_a = tlc_strided_at(y, a_stride, i), from_b = tlc_strided_at(y, b_stride, i);
+        if (tlc_is_float(f.type))
+            tlc_fold_put_f64(&f, i, compute_f64(n->op, tlc_data_f64(a, from_a),
+                                                tlc_data_f64(b, from_b)));
+        else
+            TLC_TRY(fold_integer(ctx, &f, i, tlc_data_i64(a, from_a), tlc_data_i64(b, from_b),
+                                 &declined));
+    }
+    if (!declined)
+        *out = tlc_fold_end(&f);
+    return TLC_OK;
+}
+
+/* --- gradient of add -------------------------------------------------------- */
+
+/* The gradient by an operand that was repeated over the batch: its sum, in the operand's shape. */
+static tlc_status add_repeated(tlc_grad *g, tlc_value *v, tlc_value *dy)
+{
+    const tlc_shape *s = &v->shape;
+    tlc_reshape_attrs back = { .shape = { .n = s->rank } };
+    tlc_value *sum;
+    bool is_row = dy->shape.rank == 2 && tlc_shape_elems(s) == dy->shape.dim[1] &&
+                  !tlc_shape_has_n(s);
+    if (!is_row)
+        return tlc_fail(g->ctx, TLC_E_UNSUPPORTED, "E_GRADIENT",
+                        "add of shapes %s and %s has no gradient by the smaller one",
+                        tlc_dims_text(g->ctx, s), tlc_dims_text(g->ctx, &dy->shape));
+    TLC_TRY(tlc_grad_emit(g, TLC_OP_BIAS_GRAD, NULL, &dy, 1, &sum));
+    if (s->rank == 1)
+        return tlc_grad_accumulate(g, v, sum);
+    for (int i = 0; i < s->rank; ++i)
+        back.shape.v[i] = s->dim[i];
+    return tlc_grad_add(g, v, TLC_OP_RESHAPE, &back, &sum, 1);
+}
+
+static tlc_status backward_add(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    for (int i = 0; i < 2; ++i) {
+        tlc_value *v = n->in[i];
+        if (!tlc_grad_wanted(g, v))
+            continue;
+        if (tlc_shape_equal(&v->shape, &dy->shape))
+            TLC_TRY(tlc_grad_accumulate(g, v, dy));
+        else
+            TLC_TRY(add_repeated(g, v, dy));
+    }
+    return TLC_OK;
+}
+
+const tlc_op_def tlc_op_add = { .infer = infer, .fold = fold, .backward = backward_add };
+const tlc_op_def tlc_op_sub = { .infer = infer, .fold = fold };
+const tlc_op_def tlc_op_mul = { .infer = infer, .fold = fold };
+const tlc_op_def tlc_op_div = { .infer = infer, .fold = fold };

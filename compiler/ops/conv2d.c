@@ -1,0 +1,86 @@
+/* conv2d.c: 2-D cross-correlation with groups, dilation and asymmetric pads.
+ *
+ * x [n,ic,h,w], w [oc,ic/groups,kh,kw], b [oc], residual like the result.  Bias, residual
+ * and activation are applied in this order (PyTorch's conv, then add, then relu).
+ */
+#include "op_attrs.h"
+#include "op_infer.h"
+
+#include <inttypes.h>
+
+static const tlc_attr_def attrs[] = {
+    TLC_ATTR_INTS_ROW(tlc_conv2d_attrs, stride, 1, TLC_ATTR_MOST, 2, "[1,1]"),
+    TLC_ATTR_INTS_ROW(tlc_conv2d_attrs, pad, 0, TLC_ATTR_MOST, 4, "[0,0,0,0]"),
+    TLC_ATTR_INTS_ROW(tlc_conv2d_attrs, dilation, 1, TLC_ATTR_MOST, 2, "[1,1]"),
+    TLC_ATTR_INT_ROW(tlc_conv2d_attrs, groups, 1, TLC_ATTR_MOST, "1"),
+    TLC_ATTR_ACT_ROW(tlc_conv2d_attrs, act),
+    TLC_ATTR_FLOAT_ROW(tlc_conv2d_attrs, lo, -HUGE_VAL, HUGE_VAL, "-inf"),
+    TLC_ATTR_FLOAT_ROW(tlc_conv2d_attrs, hi, -HUGE_VAL, HUGE_VAL, "inf"),
+    TLC_ATTR_END
+};
+
+static tlc_status check_groups(tlc_ctx *ctx, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape, *w = &n->in[1]->shape;
+    int64_t groups = TLC_ATTRS(n, tlc_conv2d_attrs)->groups;
+    if (x->dim[1] % groups != 0 || w->dim[0] % groups != 0)
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_GROUPS",
+                        "groups is %" PRId64 ", which divides not %" PRId64 " input and %" PRId64
+                        " output channels",
+                        groups, x->dim[1], w->dim[0]);
+    if (x->dim[1] / groups != w->dim[1])
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
+                        "input shape %s has %" PRId64 " channels a group, weight takes %" PRId64
+                        " (groups is %" PRId64 ")",
+                        tlc_dims_text(ctx, x), x->dim[1] / groups, w->dim[1], groups);
+    return TLC_OK;
+}
+
+static tlc_status check_operands(tlc_ctx *ctx, const tlc_node *n)
+{
+    const tlc_value *x = n->in[0], *w = n->in[1], *b = n->n_in > 2 ? n->in[2] : NULL;
+    TLC_TRY(tlc_want_float(ctx, x, "x"));
+    TLC_TRY(tlc_want_rank(ctx, x, 4, "x"));
+    TLC_TRY(tlc_want_type(ctx, w, x->type, "w"));
+    TLC_TRY(tlc_want_rank(ctx, w, 4, "w"));
+    TLC_TRY(tlc_want_fixed(ctx, w, "w"));
+    TLC_TRY(check_groups(ctx, n));
+    return b ? tlc_want_vector(ctx, b, x->type, w->shape.dim[0], "b") : TLC_OK;
+}
+
+static tlc_status extent(tlc_ctx *ctx, const tlc_node *n, int axis, int64_t *out)
+{
+    const tlc_conv2d_attrs *a = n->attrs;
+    return tlc_window_extent(ctx, n->in[0]->shape.dim[2 + axis], n->in[1]->shape.dim[2 + axis],
+                             a->stride.v[axis], a->dilation.v[axis], a->pad.v[axis],
+                             a->pad.v[2 + axis], false, out);
+}
+
+static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_conv2d_attrs *a = n->attrs;
+    const tlc_value *x = n->in[0], *residual = n->n_in > 3 ? n->in[3] : NULL;
+    int64_t oh, ow;
+    TLC_TRY(check_operands(ctx, n));
+    TLC_TRY(tlc_want_bounds(ctx, a->lo, a->hi));
+    TLC_TRY(extent(ctx, n, 0, &oh));
+    TLC_TRY(extent(ctx, n, 1, &ow));
+    tlc_set_result(n, x->type,
+                   tlc_shape_make(4, (int64_t[]){ x->shape.dim[0], n->in[1]->shape.dim[0], oh,
+                                                  ow }));
+    return residual ? tlc_want_like(ctx, residual, n->out[0], "residual") : TLC_OK;
+}
+
+/* Each result element is a sum over one filter. */
+static int64_t cost(const tlc_node *n)
+{
+    const tlc_shape *w = &n->in[1]->shape;
+    return tlc_shape_elems(&n->out[0]->shape) * w->dim[1] * w->dim[2] * w->dim[3];
+}
+
+const tlc_op_def tlc_op_conv2d = {
+    .attrs = attrs,
+    .attrs_size = sizeof(tlc_conv2d_attrs),
+    .infer = infer,
+    .cost = cost,
+};

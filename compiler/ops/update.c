@@ -1,0 +1,87 @@
+/* update.c: optimizers, alone and fused with the gradient of a linear layer's weight.
+ *
+ * They overwrite a parameter and its state in place and define nothing.  Rates are numbers of
+ * the run; only what changes the code is an attribute.
+ */
+#include "op_attrs.h"
+#include "op_infer.h"
+
+static const tlc_attr_def sgd_attrs[] = {
+    TLC_ATTR_BOOL_ROW(tlc_sgd_attrs, nesterov, "false"),
+    TLC_ATTR_END
+};
+static const tlc_attr_def adam_attrs[] = {
+    TLC_ATTR_BOOL_ROW(tlc_adam_attrs, decoupled, "false"),
+    TLC_ATTR_END
+};
+
+/* The parameter in[0] and `n_states` states like it. */
+static tlc_status check_written(tlc_ctx *ctx, const tlc_node *n, int n_states)
+{
+    const tlc_value *w = n->in[0];
+    TLC_TRY(tlc_want_float(ctx, w, "w"));
+    if (w->kind != TLC_PARAM)
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_WRITES", "w is overwritten, a param wanted");
+    for (int i = 1; i <= n_states; ++i) {
+        if (n->in[i]->kind != TLC_STATE)
+            return tlc_fail(ctx, TLC_E_MALFORMED, "E_WRITES",
+                            "operand %d is overwritten, a state wanted", i);
+        TLC_TRY(tlc_want_like(ctx, n->in[i], w, "state"));
+    }
+    return TLC_OK;
+}
+
+/* States, then the gradient. */
+static tlc_status infer_update(tlc_ctx *ctx, tlc_node *n)
+{
+    int n_states = n->n_in - 2;
+    TLC_TRY(check_written(ctx, n, n_states));
+    return tlc_want_like(ctx, n->in[1 + n_states], n->in[0], "gradient");
+}
+
+/* States, then dy [n,out] and x [n,in] for w [out,in]. */
+static tlc_status infer_linear_update(tlc_ctx *ctx, tlc_node *n)
+{
+    int n_states = n->n_in - 3;
+    const tlc_value *w = n->in[0], *dy = n->in[1 + n_states], *x = n->in[2 + n_states];
+    TLC_TRY(check_written(ctx, n, n_states));
+    TLC_TRY(tlc_want_rank(ctx, w, 2, "w"));
+    TLC_TRY(tlc_want_matrix(ctx, dy, "dy"));
+    tlc_shape dy_shape = tlc_shape2(dy->shape.dim[0], w->shape.dim[0]);
+    tlc_shape x_shape = tlc_shape2(dy->shape.dim[0], w->shape.dim[1]);
+    TLC_TRY(tlc_want_type(ctx, dy, w->type, "dy"));
+    TLC_TRY(tlc_want_shape(ctx, dy, &dy_shape, "dy"));
+    TLC_TRY(tlc_want_type(ctx, x, w->type, "x"));
+    return tlc_want_shape(ctx, x, &x_shape, "x");
+}
+
+static int64_t linear_cost(const tlc_node *n)
+{
+    return tlc_shape_elems(&n->in[0]->shape);
+}
+
+const tlc_op_def tlc_op_sgd_update = {
+    .attrs = sgd_attrs,
+    .attrs_size = sizeof(tlc_sgd_attrs),
+    .infer = infer_update,
+};
+
+const tlc_op_def tlc_op_adam_update = {
+    .attrs = adam_attrs,
+    .attrs_size = sizeof(tlc_adam_attrs),
+    .infer = infer_update,
+};
+
+const tlc_op_def tlc_op_linear_sgd = {
+    .attrs = sgd_attrs,
+    .attrs_size = sizeof(tlc_sgd_attrs),
+    .infer = infer_linear_update,
+    .cost = linear_cost,
+};
+
+const tlc_op_def tlc_op_linear_adam = {
+    .attrs = adam_attrs,
+    .attrs_size = sizeof(tlc_adam_attrs),
+    .infer = infer_linear_update,
+    .cost = linear_cost,
+};

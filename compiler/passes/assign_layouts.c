@@ -1,0 +1,264 @@
+/* assign_layouts.c: physical layouts and halos from the kernels chosen, and explicit relayouts.
+ *
+ * Every node's kernel says which layout it wants of each operand and gives its results.
+ *   - A result lies as its kernel writes it.  In a blocked layout its halo is the largest that
+ *     any reader wants: the kernel writes it along.
+ *   - Inputs and returns of functions are plain and have no halo.
+ *   - A global lies as its kernel wants it, first of all the one that overwrites it.  Where
+ *     kernels disagree, a constant is kept twice; what changes is laid out anew where it is read.
+ *   - Where a reader still finds something else than it wants, a relayout node stands before it;
+ *     later readers of the same function share it.
+ *
+ * Winograd convolutions read transformed weights: a state that @prepare fills when a model is
+ * opened.  It takes the place of the weight as operand; such a convolution's second operand has
+ * rank 3, which is how later code knows it.
+ */
+#include "pass_util.h"
+
+#include "kernel.h"
+
+#include <string.h>
+
+/* A node, and what its kernel asks; a view without code takes and gives plain. */
+typedef struct job {
+    tlc_node *node;
+    tlc_layout *in, *out;
+} job;
+
+enum { PLAIN_HALO = TLC_LAYOUT_COUNT, N_COPIES }; /* a plain value with a halo counts apart */
+
+typedef struct work {
+    tlc_ctx *ctx;
+    tlc_module *m;
+    tlc_func *prepare; /* NULL until needed */
+    job *jobs;
+    size_t n_jobs, cap_jobs;
+    /* Arrays of the values there are before any relayout: */
+    int (*halo)[N_COPIES][4];     /* by value: largest that readers want of it in each layout */
+    bool *decided;                /* by value: layout of a global is settled */
+    tlc_value *(*copy)[N_COPIES]; /* by value: it in another layout, of the function in work */
+    tlc_value *(*twin)[TLC_LAYOUT_COUNT]; /* by value: a constant kept in another layout */
+} work;
+
+static bool has_halo(const tlc_layout *l)
+{
+    return l->halo[0] || l->halo[1] || l->halo[2] || l->halo[3];
+}
+
+static int copy_of(const tlc_layout *l)
+{
+    return l->kind == TLC_PLAIN && has_halo(l) ? PLAIN_HALO : (int)l->kind;
+}
+
+/* --- winograd ----------------------------------------------------------------------- */
+
+enum { TRANSFORMED = 36, BLOCK = 16 }; /* 6 x 6 numbers of a 3 x 3 filter; channels a block */
+
+static int64_t in_blocks(int64_t channels)
+{
+    return (channels + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static tlc_value *winograd_state(work *w, tlc_value *weight)
+{
+    const int64_t *s = weight->shape.dim;
+    int64_t dim[] = { TRANSFORMED, in_blocks(s[0]), in_blocks(s[1]) };
+    const char *name = tlc_arena_printf(&w->ctx->arena, "%s.winograd",
+                                        weight->name ? weight->name : "");
+    return tlc_global_add(w->m, TLC_STATE, name, weight->type, tlc_shape_make(3, dim));
+}
+
+static tlc_status add_winograd(work *w, tlc_value *weight, tlc_value **out)
+{
+    if (!w->prepare)
+        w->prepare = tlc_func_add(w->m, "prepare");
+    tlc_value *in[] = { winograd_state(w, weight), weight };
+    tlc_node *n = tlc_node_add(w->prepare, NULL, TLC_OP_WINOGRAD_WEIGHTS, NULL, in, 2);
+    TLC_TRY(tlc_node_infer(w->ctx, n));
+    *out = in[0];
+    return TLC_OK;
+}
+
+/* Give every Winograd convolution its transformed weight; one weight is transformed once. */
+static tlc_status derive_weights(work *w, const tlc_options *o)
+{
+    int n_ids = w->m->n_values;
+    tlc_value **derived = TLC_NEW_ARRAY(&w->ctx->arena, tlc_value *, n_ids);
+    for (tlc_func *f = w->m->first_func; f; f = f->next)
+        for (tlc_node *n = f->first; n; n = n->next) {
+            if (n->op != TLC_OP_CONV2D || n->in[1]->kind != TLC_CONST || n->in[1]->id >= n_ids)
+                continue;
+            const tlc_kernel *k = tlc_kernel_choose(n, o->target, o->precision);
+            if (!k || strcmp(k->name, "conv2d_winograd") != 0)
+                continue;
+            int id = n->in[1]->id;
+            if (!derived[id])
+                TLC_TRY(add_winograd(w, n->in[1], &derived[id]));
+            n->in[1] = derived[id];
+        }
+    return TLC_OK;
+}
+
+/* --- what kernels want ------------------------------------------------------------------ */
+
+static void add_job(work *w, tlc_node *n, const tlc_options *o)
+{
+    tlc_arena *arena = &w->ctx->arena;
+    const tlc_kernel *k = tlc_kernel_choose(n, o->target, o->precision);
+    job j = {
+        .node = n,
+        .in = TLC_NEW_ARRAY(arena, tlc_layout, n->n_in),
+        .out = TLC_NEW_ARRAY(arena, tlc_layout, n->n_out),
+    };
+    if (k && k->layouts)
+        k->layouts(n, j.in, j.out);
+    TLC_PUSH(arena, w->jobs, w->n_jobs, w->cap_jobs, j);
+}
+
+static void want_halo(work *w, const tlc_value *v, const tlc_layout *wanted)
+{
+    int *halo = w->halo[v->id][copy_of(wanted)];
+    for (int i = 0; i < 4; ++i)
+        if (wanted->halo[i] > halo[i])
+            halo[i] = wanted->halo[i];
+}
+
+static void collect_wishes(work *w)
+{
+    for (size_t j = 0; j < w->n_jobs; ++j)
+        for (int i = 0; i < w->jobs[j].node->n_in; ++i)
+            if (w->jobs[j].node->in[i])
+                want_halo(w, w->jobs[j].node->in[i], &w->jobs[j].in[i]);
+}
+
+/* --- globals ----------------------------------------------------------------------------- */
+
+/* Settle globals by the nodes that write them, or by those that read. */
+static void settle_globals(work *w, bool by_writers)
+{
+    for (size_t j = 0; j < w->n_jobs; ++j) {
+        const tlc_node *n = w->jobs[j].node;
+        if (by_writers && !tlc_op_has(n->op, TLC_T_WRITES))
+            continue;
+        for (int i = 0; i < n->n_in; ++i) {
+            tlc_value *v = n->in[i];
+            if (!v || !tlc_is_global(v) || w->decided[v->id] || has_halo(&w->jobs[j].in[i]))
+                continue;
+            v->layout = w->jobs[j].in[i];
+            w->decided[v->id] = true;
+        }
+    }
+}
+
+/* Constant `v` once more, in the layout wanted. */
+static tlc_value *twin(work *w, tlc_value *v, const tlc_layout *wanted)
+{
+    tlc_value **t = &w->twin[v->id][wanted->kind];
+    if (*t)
+        return *t;
+    *t = tlc_global_reshaped(w->m, v, v->shape);
+    if (v->name)
+        (*t)->name = tlc_arena_printf(&w->ctx->arena, "%s.%s", v->name,
+                                      tlc_layout_name(wanted->kind));
+    (*t)->layout = *wanted;
+    return *t;
+}
+
+/* --- results and relayouts ------------------------------------------------------------------ */
+
+/* Results lie as written; a returned one that is blocked gets a plain copy at the end. */
+static void settle_results(work *w)
+{
+    for (size_t j = 0; j < w->n_jobs; ++j)
+        for (int i = 0; i < w->jobs[j].node->n_out; ++i) {
+            tlc_value *v = w->jobs[j].node->out[i];
+            v->layout = w->jobs[j].out[i];
+            if (v->layout.kind == TLC_C16 && v->shape.rank == 4)
+                memcpy(v->layout.halo, w->halo[v->id][TLC_C16], sizeof v->layout.halo);
+        }
+}
+
+static bool satisfies(const tlc_layout *has, const tlc_layout *wanted)
+{
+    if (has->kind != wanted->kind)
+        return false;
+    for (int i = 0; i < 4; ++i)
+        if (has->halo[i] < wanted->halo[i])
+            return false;
+    return true;
+}
+
+/* `v` as `wanted`, by a relayout before `before` unless an earlier one made it. */
+static tlc_status relayout(work *w, tlc_func *f, tlc_node *before, tlc_value *v,
+                           const tlc_layout *wanted, tlc_value **out)
+{
+    int copy = copy_of(wanted);
+    tlc_value **memo = &w->copy[v->id][copy];
+    if (!*memo || (*memo)->def->func != f) {
+        tlc_node *n = tlc_node_add(f, before, TLC_OP_RELAYOUT, NULL, &v, 1);
+        TLC_TRY(tlc_node_infer(w->ctx, n));
+        n->out[0]->layout.kind = wanted->kind;
+        memcpy(n->out[0]->layout.halo, w->halo[v->id][copy], sizeof wanted->halo);
+        *memo = n->out[0];
+    }
+    *out = *memo;
+    return TLC_OK;
+}
+
+static tlc_status satisfy(work *w, tlc_func *f, tlc_node *before, tlc_value **operand,
+                          const tlc_layout *wanted)
+{
+    tlc_value *v = *operand;
+    if (!v || satisfies(&v->layout, wanted))
+        return TLC_OK;
+    if (v->kind == TLC_CONST && !has_halo(wanted)) {
+        *operand = twin(w, v, wanted);
+        return TLC_OK;
+    }
+    return relayout(w, f, before, v, wanted, operand);
+}
+
+static tlc_status satisfy_operands(work *w)
+{
+    for (size_t j = 0; j < w->n_jobs; ++j) {
+        tlc_node *n = w->jobs[j].node;
+        for (int i = 0; i < n->n_in; ++i)
+            TLC_TRY(satisfy(w, n->func, n, &n->in[i], &w->jobs[j].in[i]));
+    }
+    return TLC_OK;
+}
+
+static tlc_status satisfy_returns(work *w)
+{
+    static const tlc_layout plain;
+    for (tlc_func *f = w->m->first_func; f; f = f->next)
+        for (size_t i = 0; i < f->n_out; ++i)
+            TLC_TRY(satisfy(w, f, NULL, &f->out[i], &plain));
+    return TLC_OK;
+}
+
+static void make_arrays(work *w)
+{
+    tlc_arena *a = &w->ctx->arena;
+    size_t n = (size_t)w->m->n_values;
+    w->halo = tlc_arena_array(a, n, sizeof *w->halo);
+    w->decided = tlc_arena_array(a, n, sizeof *w->decided);
+    w->copy = tlc_arena_array(a, n, sizeof *w->copy);
+    w->twin = tlc_arena_array(a, n, sizeof *w->twin);
+}
+
+tlc_status tlc_pass_assign_layouts(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
+{
+    work w = { .ctx = ctx, .m = m };
+    TLC_TRY(derive_weights(&w, env->options));
+    for (tlc_func *f = m->first_func; f; f = f->next)
+        for (tlc_node *n = f->first; n; n = n->next)
+            add_job(&w, n, env->options);
+    make_arrays(&w);
+    collect_wishes(&w);
+    settle_globals(&w, true);
+    settle_globals(&w, false);
+    settle_results(&w);
+    TLC_TRY(satisfy_operands(&w));
+    return satisfy_returns(&w);
+}

@@ -1,0 +1,510 @@
+/* kernels_ref.c: the reference kernels' rows: what each serves, and its literals.
+ *
+ * They serve every shape in plain layout; what they decline is an operator that mixes pictures
+ * along the batch axis (a mean over it, a slice of it), which has no meaning for a symbolic n.
+ *
+ * Most kernels work picture by picture.  `picture` below is a shape without its batch axis: where
+ * the leading dimension is a number the whole tensor counts as one picture, so that an operator
+ * may treat that axis like any other.
+ */
+#include "kernel.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+/* --- pieces ------------------------------------------------------------------ */
+
+static bool serves_all(const tlc_node *n)
+{
+    (void)n;
+    return true;
+}
+
+static void plain_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
+{
+    for (int i = 0; i < n->n_in; ++i)
+        in[i] = (tlc_layout){ .kind = TLC_PLAIN };
+    for (int i = 0; i < n->n_out; ++i)
+        out[i] = (tlc_layout){ .kind = TLC_PLAIN };
+}
+
+#define REF_KERNEL(name, serves_fn)                        \
+    const tlc_kernel_fns tlc_kernel_fns_ref_##name = {     \
+        .serves = serves_fn,                               \
+        .layouts = plain_layouts,                          \
+        .literal = name##_literal,                         \
+    }
+
+/* The kernels' `batch`: 0 is the run's n. */
+static int64_t batch_of(const tlc_shape *s)
+{
+    return tlc_shape_has_n(s) ? 0 : s->dim[0];
+}
+
+/* Leading axes that the kernel's loop over pictures takes: 1 or none. */
+static int batch_axes(const tlc_shape *s)
+{
+    return tlc_shape_has_n(s) ? 1 : 0;
+}
+
+static tlc_shape picture(const tlc_shape *s)
+{
+    int skip = batch_axes(s);
+    return tlc_shape_make(s->rank - skip, s->dim + skip);
+}
+
+static int64_t picture_batch(const tlc_shape *s)
+{
+    return tlc_shape_has_n(s) ? 0 : 1;
+}
+
+static int64_t product(const int64_t *dim, int count)
+{
+    int64_t p = 1;
+    for (int i = 0; i < count; ++i)
+        p *= dim[i];
+    return p;
+}
+
+static void row_major(const tlc_shape *s, int64_t stride[TLC_MAX_RANK])
+{
+    int64_t step = 1;
+    for (int i = s->rank - 1; i >= 0; --i) {
+        stride[i] = step;
+        step *= s->dim[i];
+    }
+}
+
+/* A double as C spells it. */
+static void w_number(tlc_cwriter *w, double x)
+{
+    if (isinf(x))
+        tlc_w(w, x > 0 ? "INFINITY" : "-INFINITY");
+    else
+        tlc_w_double(w, x);
+}
+
+static void w_list(tlc_cwriter *w, const char *field, const int64_t *v, int count)
+{
+    /* An empty list still needs an element in C11. */
+    tlc_w(w, ", .%s = { %" PRId64, field, count ? v[0] : 0);
+    for (int i = 1; i < count; ++i)
+        tlc_w(w, ", %" PRId64, v[i]);
+    tlc_w(w, " }");
+}
+
+static void w_act(tlc_cwriter *w, tlc_act act, double lo, double hi)
+{
+    static const char *const names[] = { "TLK_ACT_NONE", "TLK_ACT_RELU", "TLK_ACT_CLIP" };
+    tlc_w(w, ", .act = %s", names[act]);
+    if (act != TLC_ACT_CLIP)
+        return;
+    tlc_w(w, ", .lo = ");
+    w_number(w, lo);
+    tlc_w(w, ", .hi = ");
+    w_number(w, hi);
+}
+
+/* --- convolution, linear ------------------------------------------------------- */
+
+static void conv2d_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_conv2d_attrs *a = TLC_ATTRS(n, tlc_conv2d_attrs);
+    const int64_t *x = n->in[0]->shape.dim, *k = n->in[1]->shape.dim, *y = n->out[0]->shape.dim;
+    tlc_w(w, "{ .batch = %" PRId64 ", .ic = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64,
+          batch_of(&n->in[0]->shape), x[1], x[2], x[3]);
+    tlc_w(w, ", .oc = %" PRId64 ", .oh = %" PRId64 ", .ow = %" PRId64, y[1], y[2], y[3]);
+    tlc_w(w, ", .kh = %" PRId64 ", .kw = %" PRId64 ", .groups = %" PRId64, k[2], k[3], a->groups);
+    tlc_w(w, ", .stride_h = %" PRId64 ", .stride_w = %" PRId64, a->stride.v[0], a->stride.v[1]);
+    tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, a->dilation.v[0],
+          a->dilation.v[1]);
+    tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64, a->pad.v[0], a->pad.v[1]);
+    w_act(w, a->act, a->lo, a->hi);
+    tlc_w(w, " }");
+}
+REF_KERNEL(conv2d, serves_all);
+
+static void linear_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_linear_attrs *a = TLC_ATTRS(n, tlc_linear_attrs);
+    const int64_t *k = n->in[1]->shape.dim;
+    tlc_w(w, "{ .batch = %" PRId64 ", .in = %" PRId64 ", .out = %" PRId64,
+          batch_of(&n->in[0]->shape), k[1], k[0]);
+    w_act(w, a->act, a->lo, a->hi);
+    tlc_w(w, " }");
+}
+REF_KERNEL(linear, serves_all);
+
+static void matmul_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const int64_t *b = n->in[1]->shape.dim;
+    tlc_w(w, "{ .batch = %" PRId64 ", .inner = %" PRId64 ", .cols = %" PRId64 " }",
+          batch_of(&n->in[0]->shape), b[0], b[1]);
+}
+/* With n as the inner dimension the sum would run over the batch. */
+static bool serves_matmul(const tlc_node *n)
+{
+    return !tlc_shape_has_n(&n->in[1]->shape);
+}
+REF_KERNEL(matmul, serves_matmul);
+
+static void linear_grad_x_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const int64_t *k = n->in[1]->shape.dim;
+    tlc_w(w, "{ .batch = %" PRId64 ", .in = %" PRId64 ", .out = %" PRId64 " }",
+          batch_of(&n->in[0]->shape), k[1], k[0]);
+}
+REF_KERNEL(linear_grad_x, serves_all);
+
+/* `dy` and `x` are operands of shape [n,out] and [n,in]. */
+static void w_linear_shape(tlc_cwriter *w, const tlc_value *dy, const tlc_value *x)
+{
+    tlc_w(w, "{ .batch = %" PRId64 ", .in = %" PRId64 ", .out = %" PRId64, batch_of(&dy->shape),
+          x->shape.dim[1], dy->shape.dim[1]);
+}
+
+static void linear_grad_w_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_linear_shape(w, n->in[0], n->in[1]);
+    tlc_w(w, " }");
+}
+REF_KERNEL(linear_grad_w, serves_all);
+
+static void bias_grad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .batch = %" PRId64 ", .out = %" PRId64 " }", batch_of(&n->in[0]->shape),
+          n->in[0]->shape.dim[1]);
+}
+REF_KERNEL(bias_grad, serves_all);
+
+static void batch_norm_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .plane = %" PRId64 ", .epsilon = ",
+          batch_of(x), x->dim[1], product(x->dim + 2, x->rank - 2));
+    w_number(w, TLC_ATTRS(n, tlc_batch_norm_attrs)->epsilon);
+    tlc_w(w, " }");
+}
+REF_KERNEL(batch_norm, serves_all);
+
+/* --- elementwise --------------------------------------------------------------- */
+
+static void w_elems(tlc_cwriter *w, const tlc_shape *s)
+{
+    tlc_w(w, "{ .batch = %" PRId64 ", .elems = %" PRId64, picture_batch(s), tlc_shape_elems(s));
+}
+
+static void act_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_elems(w, &n->in[0]->shape);
+    if (n->op == TLC_OP_RELU || n->op == TLC_OP_RELU_GRAD) {
+        w_act(w, TLC_ACT_RELU, 0, 0);
+    } else {
+        const tlc_clip_attrs *a = TLC_ATTRS(n, tlc_clip_attrs);
+        w_act(w, TLC_ACT_CLIP, a->lo, a->hi);
+    }
+    tlc_w(w, " }");
+}
+REF_KERNEL(act, serves_all);
+
+static void act_grad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    act_literal(w, n);
+}
+REF_KERNEL(act_grad, serves_all);
+
+/* Strides of operand `v` by the axes of one picture of the result `y`; 0 where it is repeated.
+ * Axes are matched from the last, as NumPy does. */
+static void broadcast(const tlc_value *v, const tlc_shape *y, int64_t stride[TLC_MAX_RANK],
+                      int64_t *out_picture)
+{
+    tlc_shape own = picture(&v->shape), want = picture(y);
+    int64_t dense[TLC_MAX_RANK];
+    row_major(&own, dense);
+    for (int i = 0; i < want.rank; ++i) {
+        int from = i - (want.rank - own.rank);
+        stride[i] = from < 0 || own.dim[from] == 1 ? 0 : dense[from];
+    }
+    *out_picture = tlc_shape_has_n(&v->shape) ? tlc_shape_elems(&v->shape) : 0;
+}
+
+/* An operand without n but of the result's rank has 1 in front: drop it with the batch axis. */
+static tlc_value without_front(const tlc_value *v, const tlc_shape *y)
+{
+    tlc_value copy = *v;
+    if (tlc_shape_has_n(y) && !tlc_shape_has_n(&v->shape) && v->shape.rank == y->rank)
+        copy.shape = tlc_shape_make(v->shape.rank - 1, v->shape.dim + 1);
+    return copy;
+}
+
+static void binary_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    static const char *const names[] = { "TLK_ADD", "TLK_SUB", "TLK_MUL", "TLK_DIV" };
+    const tlc_shape *y = &n->out[0]->shape;
+    tlc_shape p = picture(y);
+    tlc_value a = without_front(n->in[0], y), b = without_front(n->in[1], y);
+    int64_t stride_a[TLC_MAX_RANK], stride_b[TLC_MAX_RANK], picture_a, picture_b;
+    broadcast(&a, y, stride_a, &picture_a);
+    broadcast(&b, y, stride_b, &picture_b);
+    tlc_w(w, "{ .batch = %" PRId64 ", .op = %s, .rank = %d", picture_batch(y),
+          names[n->op - TLC_OP_ADD], p.rank);
+    w_list(w, "dim", p.dim, p.rank);
+    w_list(w, "stride_a", stride_a, p.rank);
+    w_list(w, "stride_b", stride_b, p.rank);
+    tlc_w(w, ", .picture_a = %" PRId64 ", .picture_b = %" PRId64 " }", picture_a, picture_b);
+}
+REF_KERNEL(binary, serves_all);
+
+/* The mask is drawn by sample: without n the leading axis is the samples'. */
+static void dropout_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_dropout_attrs *a = TLC_ATTRS(n, tlc_dropout_attrs);
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_w(w, "{ .batch = %" PRId64 ", .elems = %" PRId64 ", .p = ", batch_of(x),
+          product(x->dim + 1, x->rank - 1));
+    w_number(w, a->p);
+    tlc_w(w, ", .index = %" PRId64 " }", a->index);
+}
+static bool serves_dropout(const tlc_node *n)
+{
+    return n->in[0]->shape.rank >= 1;
+}
+REF_KERNEL(dropout, serves_dropout);
+
+/* --- softmax, loss --------------------------------------------------------------- */
+
+static bool serves_softmax(const tlc_node *n)
+{
+    return TLC_ATTRS(n, tlc_axis_attrs)->axis >= batch_axes(&n->in[0]->shape);
+}
+
+static void softmax_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    int axis = (int)TLC_ATTRS(n, tlc_axis_attrs)->axis, first = batch_axes(x);
+    tlc_w(w, "{ .batch = %" PRId64 ", .outer = %" PRId64 ", .size = %" PRId64 ", .inner = %" PRId64
+          " }", picture_batch(x), product(x->dim + first, axis - first), x->dim[axis],
+          product(x->dim + axis + 1, x->rank - axis - 1));
+}
+REF_KERNEL(softmax, serves_softmax);
+
+static void cross_entropy_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .batch = %" PRId64 ", .classes = %" PRId64 ", .smoothing = ",
+          batch_of(&n->in[0]->shape), n->in[0]->shape.dim[1]);
+    w_number(w, TLC_ATTRS(n, tlc_loss_attrs)->label_smoothing);
+    tlc_w(w, " }");
+}
+REF_KERNEL(cross_entropy, serves_all);
+
+static void cross_entropy_grad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    cross_entropy_literal(w, n);
+}
+REF_KERNEL(cross_entropy_grad, serves_all);
+
+/* --- pooling, reduction -------------------------------------------------------------- */
+
+static void w_pool(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_pool2d_attrs *a = TLC_ATTRS(n, tlc_pool2d_attrs);
+    const int64_t *x = n->in[0]->shape.dim, *y = n->out[0]->shape.dim;
+    const int64_t *s = a->stride.v, *d = a->dilation.v, *p = a->pad.v;
+    tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64,
+          batch_of(&n->in[0]->shape), x[1], x[2], x[3]);
+    tlc_w(w, ", .oh = %" PRId64 ", .ow = %" PRId64 ", .kh = %" PRId64 ", .kw = %" PRId64, y[2],
+          y[3], a->kernel.v[0], a->kernel.v[1]);
+    tlc_w(w, ", .stride_h = %" PRId64 ", .stride_w = %" PRId64, s[0], s[1]);
+    tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, d[0], d[1]);
+    tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64 ", .pad_bottom = %" PRId64
+          ", .pad_right = %" PRId64, p[0], p[1], p[2], p[3]);
+}
+
+static void max_pool2d_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_pool(w, n);
+    tlc_w(w, " }");
+}
+REF_KERNEL(max_pool2d, serves_all);
+
+static void avg_pool2d_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_pool(w, n);
+    tlc_w(w, ", .count_include_pad = %s }",
+          TLC_ATTRS(n, tlc_pool2d_attrs)->count_include_pad ? "true" : "false");
+}
+REF_KERNEL(avg_pool2d, serves_all);
+
+static bool is_reduced(const tlc_node *n, int axis)
+{
+    const tlc_ints *axes = &TLC_ATTRS(n, tlc_axes_attrs)->axes;
+    for (int i = 0; i < axes->n; ++i)
+        if (axes->v[i] == axis)
+            return true;
+    return false;
+}
+
+static bool serves_reduce_mean(const tlc_node *n)
+{
+    return !tlc_shape_has_n(&n->in[0]->shape) || !is_reduced(n, 0);
+}
+
+static void reduce_mean_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_shape p = picture(x);
+    int64_t stride[TLC_MAX_RANK], dims[2][TLC_MAX_RANK], strides[2][TLC_MAX_RANK];
+    int count[2] = { 0, 0 };
+    row_major(&p, stride);
+    for (int i = 0; i < p.rank; ++i) {
+        int which = is_reduced(n, i + batch_axes(x));
+        dims[which][count[which]] = p.dim[i];
+        strides[which][count[which]++] = stride[i];
+    }
+    tlc_w(w, "{ .batch = %" PRId64 ", .kept = %d, .reduced = %d", picture_batch(x), count[0],
+          count[1]);
+    w_list(w, "kept_dim", dims[0], count[0]);
+    w_list(w, "kept_stride", strides[0], count[0]);
+    w_list(w, "reduced_dim", dims[1], count[1]);
+    w_list(w, "reduced_stride", strides[1], count[1]);
+    tlc_w(w, " }");
+}
+REF_KERNEL(reduce_mean, serves_reduce_mean);
+
+/* --- data movement ----------------------------------------------------------------- */
+
+static bool serves_pad(const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    const int64_t *pads = TLC_ATTRS(n, tlc_pad_attrs)->pads.v;
+    return !tlc_shape_has_n(x) || (pads[0] == 0 && pads[x->rank] == 0);
+}
+
+static void pad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    const tlc_pad_attrs *a = TLC_ATTRS(n, tlc_pad_attrs);
+    tlc_shape p = picture(x), q = picture(&n->out[0]->shape);
+    tlc_w(w, "{ .batch = %" PRId64 ", .rank = %d", picture_batch(x), p.rank);
+    w_list(w, "dim", p.dim, p.rank);
+    w_list(w, "out_dim", q.dim, q.rank);
+    w_list(w, "begin", a->pads.v + batch_axes(x), p.rank);
+    tlc_w(w, ", .value = ");
+    w_number(w, a->value);
+    tlc_w(w, " }");
+}
+REF_KERNEL(pad, serves_pad);
+
+/* `stride` and `offset` of the operand's picture, by axis of the result's. */
+static void w_strided(tlc_cwriter *w, const tlc_node *n, const int64_t *stride, int64_t offset)
+{
+    const tlc_shape *y = &n->out[0]->shape;
+    tlc_shape q = picture(y);
+    tlc_w(w, "{ .batch = %" PRId64 ", .rank = %d", picture_batch(y), q.rank);
+    w_list(w, "dim", q.dim, q.rank);
+    w_list(w, "stride", stride, q.rank);
+    tlc_w(w, ", .offset = %" PRId64 ", .in_elems = %" PRId64 " }", offset,
+          tlc_shape_elems(&n->in[0]->shape));
+}
+
+static bool serves_transpose(const tlc_node *n)
+{
+    return !tlc_shape_has_n(&n->in[0]->shape) || TLC_ATTRS(n, tlc_perm_attrs)->perm.v[0] == 0;
+}
+
+static void transpose_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_ints *perm = &TLC_ATTRS(n, tlc_perm_attrs)->perm;
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_shape p = picture(x);
+    int64_t dense[TLC_MAX_RANK], stride[TLC_MAX_RANK];
+    int skip = batch_axes(x);
+    row_major(&p, dense);
+    for (int i = 0; i < p.rank; ++i)
+        stride[i] = dense[perm->v[i + skip] - skip];
+    w_strided(w, n, stride, 0);
+}
+REF_KERNEL(transpose, serves_transpose);
+
+static bool serves_slice(const tlc_node *n)
+{
+    return tlc_shape_has_n(&n->in[0]->shape) == tlc_shape_has_n(&n->out[0]->shape);
+}
+
+static void slice_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_slice_attrs *a = TLC_ATTRS(n, tlc_slice_attrs);
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_shape p = picture(x);
+    int64_t dense[TLC_MAX_RANK], stride[TLC_MAX_RANK], offset = 0;
+    row_major(&p, dense);
+    for (int i = 0; i < p.rank; ++i) {
+        int axis = i + batch_axes(x);
+        stride[i] = dense[i] * a->steps.v[axis];
+        offset += dense[i] * a->starts.v[axis];
+    }
+    w_strided(w, n, stride, offset);
+}
+REF_KERNEL(slice, serves_slice);
+
+static bool serves_concat(const tlc_node *n)
+{
+    return TLC_ATTRS(n, tlc_axis_attrs)->axis >= batch_axes(&n->in[0]->shape);
+}
+
+static void concat_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *y = &n->out[0]->shape;
+    int axis = (int)TLC_ATTRS(n, tlc_axis_attrs)->axis, first = batch_axes(y);
+    int64_t part[64]; /* the most operands that ops.def allows */
+    for (int i = 0; i < n->n_in; ++i)
+        part[i] = n->in[i]->shape.dim[axis];
+    tlc_w(w, "{ .batch = %" PRId64 ", .outer = %" PRId64 ", .inner = %" PRId64 ", .parts = %d",
+          picture_batch(y), product(y->dim + first, axis - first),
+          product(y->dim + axis + 1, y->rank - axis - 1), n->n_in);
+    w_list(w, "part", part, n->n_in);
+    tlc_w(w, " }");
+}
+REF_KERNEL(concat, serves_concat);
+
+static void copy_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_elems(w, &n->in[0]->shape);
+    tlc_w(w, " }");
+}
+REF_KERNEL(copy, serves_all);
+
+/* --- optimizers ---------------------------------------------------------------------- */
+
+static const char *yes(bool b)
+{
+    return b ? "true" : "false";
+}
+
+static void sgd_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .elems = %" PRId64 ", .nesterov = %s }", tlc_shape_elems(&n->in[0]->shape),
+          yes(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
+}
+REF_KERNEL(sgd, serves_all);
+
+static void adam_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .elems = %" PRId64 ", .decoupled = %s }", tlc_shape_elems(&n->in[0]->shape),
+          yes(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
+}
+REF_KERNEL(adam, serves_all);
+
+static void linear_sgd_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_linear_shape(w, n->in[2], n->in[3]);
+    tlc_w(w, ", .nesterov = %s }", yes(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
+}
+REF_KERNEL(linear_sgd, serves_all);
+
+static void linear_adam_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_linear_shape(w, n->in[3], n->in[4]);
+    tlc_w(w, ", .decoupled = %s }", yes(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
+}
+REF_KERNEL(linear_adam, serves_all);

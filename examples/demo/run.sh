@@ -1,0 +1,57 @@
+#!/bin/sh
+# The main job on drawn pictures, offline: compile a small pretrained network that comes with the
+# project, teach it two shapes that it never saw, and use what it learned in a C program.
+set -eu
+cd "$(dirname "$0")/../.."
+out=build/demo
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+show() { printf '$ %s\n' "$*"; "$@"; }
+[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || step() { printf '\n%s\n' "$*"; }
+
+cat <<TEXT
+This demo
+  1  installs the packages that the build needs (apt-get; asks nothing if they are there)
+  2  builds tlc into build/release
+  3  draws 80 pictures of moons and stars, and 200 more to check with, into $out/shapes
+  4  compiles models/demo.onnx with a new head for two classes, builds it, trains it
+  5  classifies two pictures, exports the weights, and runs them from a 40-line C program
+It writes to build/ alone and takes about a minute after the packages are there.
+TEXT
+
+step "1  packages"
+tests/setup.sh
+
+step "2  tlc"
+mkdir -p "$out"
+quietly() { "$@" >"$out/build.log" 2>&1 || { cat "$out/build.log" >&2; exit 1; }; }
+quietly cmake --preset release
+quietly cmake --build --preset release -j "$(nproc)" --target tlc
+tlc=build/release/tlc
+
+step "3  pictures"
+rm -rf "$out/shapes" "$out/run" "$out/app"
+show cc -O2 examples/demo/draw.c -o "$out/draw" -lpng -lm
+mkdir -p "$out/shapes"
+show "$out/draw" "$out/shapes/train" 40 11 moon star
+show "$out/draw" "$out/shapes/valid" 100 12 moon star
+
+step "4  compile, build, train"
+show "$tlc" compile models/demo.onnx --replace-head 2 --freeze-backbone -o "$out/shapes_net"
+show make -s -C "$out/shapes_net"
+show "$out/shapes_net/trainer" train "$out/shapes" --epochs 30 --lr 1e-2 --seed 1 --out "$out/run"
+
+step "5  use it"
+show "$out/shapes_net/trainer" predict --run "$out/run" "$out/shapes/valid/moon/007.png" \
+    "$out/shapes/valid/star/007.png"
+show "$out/shapes_net/trainer" export --run "$out/run" -o "$out/app"
+show make -s -C examples/embed_in_app MODEL="$PWD/$out/shapes_net" NAME=shapes_net BUILD="$PWD/$out/app"
+show "$out/app/app" "$out/app/weights.bin"
+
+cat <<TEXT
+
+What is where: $out/shapes_net (readable C, library, trainer), $out/run (metrics, checkpoints),
+$out/app (what an app ships).  The same with your own network and photographs:
+  $tlc compile YOUR.onnx --replace-head 2 --freeze-backbone -o build/mine
+  make -C build/mine && build/mine/trainer train PHOTOS
+TEXT

@@ -1,0 +1,98 @@
+/* tlk_ref_elementwise.h: activations, their gradients, and broadcast arithmetic.
+ *
+ * An item is a picture.  Each function may run in place: element i of the result depends on
+ * element i of an operand of the same shape alone.
+ */
+#ifndef TLK_REF_ELEMENTWISE_H
+#define TLK_REF_ELEMENTWISE_H
+
+#include "tlk_ref.h"
+
+/* relu and clip. */
+typedef struct tlk_ref_act {
+    int64_t batch, elems; /* elements of a picture */
+    tlk_act act;
+    double lo, hi;
+} tlk_ref_act;
+
+static inline int64_t tlk_ref_act_items(const tlk_ref_act *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_act_item(const tlk_ref_act *s, int64_t item, int64_t n,
+                                    const tlk_real *x, tlk_real *y)
+{
+    (void)n;
+    for (int64_t i = item * s->elems; i < (item + 1) * s->elems; ++i)
+        y[i] = tlk_ref_activate(s->act, s->lo, s->hi, x[i]);
+}
+
+/* dy where the result y lies inside, else 0; at the bounds 0, as PyTorch. */
+typedef struct tlk_ref_act_grad {
+    int64_t batch, elems;
+    tlk_act act;
+    double lo, hi;
+} tlk_ref_act_grad;
+
+static inline int64_t tlk_ref_act_grad_items(const tlk_ref_act_grad *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_act_grad_item(const tlk_ref_act_grad *s, int64_t item, int64_t n,
+                                         const tlk_real *dy, const tlk_real *y, tlk_real *dx)
+{
+    (void)n;
+    tlk_real lo = s->act == TLK_ACT_RELU ? 0 : (tlk_real)s->lo;
+    tlk_real hi = s->act == TLK_ACT_RELU ? (tlk_real)INFINITY : (tlk_real)s->hi;
+    for (int64_t i = item * s->elems; i < (item + 1) * s->elems; ++i)
+        dx[i] = y[i] > lo && (y[i] < hi || s->act == TLK_ACT_RELU) ? dy[i] : 0;
+}
+
+/* a + b, a - b, a * b, a / b with broadcasting: a stride of 0 repeats an element. */
+typedef enum tlk_binary { TLK_ADD, TLK_SUB, TLK_MUL, TLK_DIV } tlk_binary;
+
+typedef struct tlk_ref_binary {
+    int64_t batch;
+    tlk_binary op;
+    int rank;                        /* of one picture of the result */
+    int64_t dim[TLK_REF_RANK];
+    int64_t stride_a[TLK_REF_RANK], stride_b[TLK_REF_RANK];
+    int64_t picture_a, picture_b;    /* elements from picture to picture; 0: the same for all */
+} tlk_ref_binary;
+
+static inline int64_t tlk_ref_binary_items(const tlk_ref_binary *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline tlk_real tlk_ref_apply(tlk_binary op, tlk_real a, tlk_real b)
+{
+    switch (op) {
+    case TLK_ADD:
+        return a + b;
+    case TLK_SUB:
+        return a - b;
+    case TLK_MUL:
+        return a * b;
+    case TLK_DIV:
+        return a / b;
+    }
+    return 0;
+}
+
+static inline void tlk_ref_binary_item(const tlk_ref_binary *s, int64_t item, int64_t n,
+                                       const tlk_real *a, const tlk_real *b, tlk_real *y)
+{
+    (void)n;
+    int64_t elems = tlk_ref_product(s->rank, s->dim);
+    a += item * s->picture_a;
+    b += item * s->picture_b;
+    y += item * elems;
+    for (int64_t i = 0; i < elems; ++i)
+        y[i] = tlk_ref_apply(s->op, a[tlk_ref_offset(i, s->rank, s->dim, s->stride_a)],
+                             b[tlk_ref_offset(i, s->rank, s->dim, s->stride_b)]);
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* tlk_ref_softmax.h: softmax, cross entropy of logits, and its gradient.
+ *
+ * exp and log in double, after taking the largest logit away.  With label smoothing e the
+ * target is (1-e) onehot + e/K.  Labels lie in 0 .. classes-1: the runtime checks them.
+ */
+#ifndef TLK_REF_SOFTMAX_H
+#define TLK_REF_SOFTMAX_H
+
+#include "tlk_ref.h"
+
+/* log(sum of exp(z[i * stride])). */
+static inline double tlk_ref_logsumexp(int64_t count, const tlk_real *z, int64_t stride)
+{
+    double largest = (double)z[0], sum = 0;
+    for (int64_t i = 1; i < count; ++i)
+        if ((double)z[i * stride] > largest)
+            largest = (double)z[i * stride];
+    for (int64_t i = 0; i < count; ++i)
+        sum += exp((double)z[i * stride] - largest);
+    return largest + log(sum);
+}
+
+/* Along the middle one of [outer][size][inner], for each picture; an item is a picture. */
+typedef struct tlk_ref_softmax {
+    int64_t batch;
+    int64_t outer, size, inner;
+} tlk_ref_softmax;
+
+static inline int64_t tlk_ref_softmax_items(const tlk_ref_softmax *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_softmax_item(const tlk_ref_softmax *s, int64_t item, int64_t n,
+                                        const tlk_real *x, tlk_real *y)
+{
+    (void)n;
+    for (int64_t row = 0; row < s->outer * s->inner; ++row) {
+        int64_t at = (item * s->outer + row / s->inner) * s->size * s->inner + row % s->inner;
+        double log_total = tlk_ref_logsumexp(s->size, x + at, s->inner);
+        for (int64_t i = 0; i < s->size; ++i, at += s->inner)
+            y[at] = (tlk_real)exp((double)x[at] - log_total);
+    }
+}
+
+/* loss[n] of z[n,classes] and labels; an item is a picture. */
+typedef struct tlk_ref_cross_entropy {
+    int64_t batch;
+    int classes;
+    double smoothing;
+} tlk_ref_cross_entropy;
+
+static inline int64_t tlk_ref_cross_entropy_items(const tlk_ref_cross_entropy *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_cross_entropy_item(const tlk_ref_cross_entropy *s, int64_t item,
+                                              int64_t n, const tlk_real *z, const int64_t *label,
+                                              tlk_real *loss)
+{
+    (void)n;
+    z += item * s->classes;
+    double log_total = tlk_ref_logsumexp(s->classes, z, 1);
+    double value = (1 - s->smoothing) * (log_total - (double)z[label[item]]);
+    if (s->smoothing > 0)
+        for (int k = 0; k < s->classes; ++k)
+            value += s->smoothing / s->classes * (log_total - (double)z[k]);
+    loss[item] = (tlk_real)value;
+}
+
+/* Gradient by z of the mean over the batch: (softmax(z) - target) / n. */
+typedef struct tlk_ref_cross_entropy_grad {
+    int64_t batch;
+    int classes;
+    double smoothing;
+} tlk_ref_cross_entropy_grad;
+
+static inline int64_t tlk_ref_cross_entropy_grad_items(const tlk_ref_cross_entropy_grad *s,
+                                                       int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_cross_entropy_grad_item(const tlk_ref_cross_entropy_grad *s,
+                                                   int64_t item, int64_t n, const tlk_real *z,
+                                                   const int64_t *label, tlk_real *dz)
+{
+    double pictures = (double)tlk_ref_pictures(s->batch, n);
+    z += item * s->classes;
+    dz += item * s->classes;
+    double log_total = tlk_ref_logsumexp(s->classes, z, 1);
+    for (int k = 0; k < s->classes; ++k) {
+        double target = s->smoothing / s->classes + (k == label[item] ? 1 - s->smoothing : 0);
+        dz[k] = (tlk_real)((exp((double)z[k] - log_total) - target) / pictures);
+    }
+}
+
+#endif

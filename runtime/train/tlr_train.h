@@ -1,0 +1,190 @@
+/* tlr_train.h: train a compiled network: epochs, metrics, feature cache, checkpoints.
+ *
+ * A trainer is one model, its parameters, and labelled samples that come from a callback as
+ * the network's input; it knows no pictures, prints nothing and never exits.  Samples have
+ * numbers: training ones first, from 0, then validation ones.
+ *
+ *     tlr_train_config_init(&config, model);
+ *     tlr_trainer_create(model, weights, n_bytes, &samples, &config, &hooks, &t);
+ *     tlr_trainer_prepare(t);                 features of the frozen prefix, cached
+ *     tlr_trainer_run(t, "runs/a");           epochs, metrics.jsonl, best.json, last.json
+ *     tlr_trainer_destroy(t);
+ *
+ * What a run computes is a function of model, samples and config: threads, cache, interruption
+ * and resume do not change a bit of it (semantics: step and time).  Nothing is allocated in a
+ * step.  Functions return a status; tlr_trainer_trouble says more about the last failure.
+ */
+#ifndef TLR_TRAIN_H
+#define TLR_TRAIN_H
+
+#include "tlb_limits.h"
+#include "tlb_status.h"
+#include "tlr_model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct tlr_trainer tlr_trainer;
+
+/* Hash of what a sample's input is made from: same key, same input. */
+typedef struct tlr_content_key { uint64_t low, high; } tlr_content_key;
+
+typedef struct tlr_samples {
+    void *self;
+    int64_t n_train, n_valid;
+    const int32_t *labels;       /* of all, in [0, classes); kept by the caller */
+    const tlr_content_key *keys; /* of all; NULL: features are not cached on disk */
+    /* Write the network's input of one sample: logical NCHW, the model's element type.  Called by
+     * `config.readers` threads at once, `reader` in [0, readers).  A failure ends the run. */
+    tlb_status (*read)(void *self, int64_t sample, int reader, void *input);
+} tlr_samples;
+
+typedef struct tlr_rates { /* semantics: optimizers */
+    double lr, weight_decay;
+    double momentum, dampening;
+    double beta1, beta2, epsilon;
+} tlr_rates;
+
+typedef struct tlr_train_config {
+    uint64_t seed;
+    int64_t epochs;
+    tlr_rates rates;
+    int threads, readers;     /* workers of the kernels; threads that read samples */
+    int batch;                /* at most the model's max_batch */
+    bool train;               /* false: evaluation alone, no optimizer state */
+    bool cache;               /* false: features are computed again in every epoch */
+    const char *cache_dir;    /* made if absent; NULL: features are kept in memory alone */
+    int64_t memory_bytes;     /* most that features may take in memory */
+    const char *const *names; /* of model->tensors, for checkpoints; NULL: made from numbers */
+    tlb_limits limits;
+} tlr_train_config;
+
+/* Defaults: seed 0, 10 epochs, lr 1e-3, Adam's betas, the model's batch, one thread. */
+void tlr_train_config_init(tlr_train_config *c, const tlr_model *m);
+
+typedef struct tlr_step_report {
+    int64_t epoch, step;      /* from 1 */
+    int64_t n, correct;
+    double loss;              /* mean over the batch */
+    double seconds;           /* since the run began in this process */
+    int64_t steps_in_epoch, step_in_epoch;
+} tlr_step_report;
+
+typedef struct tlr_score { /* means over pictures; ties of argmax to the lowest class */
+    int64_t n, correct;
+    double loss, accuracy;
+} tlr_score;
+
+typedef struct tlr_epoch_report {
+    int64_t epoch, step;      /* from 1 */
+    tlr_score train, valid;   /* valid.n 0: none */
+    bool best;
+    double epoch_seconds, seconds;
+} tlr_epoch_report;
+
+typedef struct tlr_train_hooks { /* each may be NULL; called in the thread that calls the trainer */
+    void *self;
+    bool (*stop)(void *self); /* true: finish the step, save, return TLB_E_INTERRUPTED */
+    void (*features)(void *self, int64_t done, int64_t total);
+    void (*step)(void *self, const tlr_step_report *r);
+    void (*epoch)(void *self, const tlr_epoch_report *r);
+    /* Something odd that changes no result: stable id, file or NULL, what. */
+    void (*note)(void *self, const char *id, const char *file, const char *what);
+} tlr_train_hooks;
+
+/* Where a run stands: all that a resumed one needs besides parameters and optimizer state. */
+typedef struct tlr_progress {
+    int64_t epoch;            /* finished ones */
+    int64_t position;         /* samples trained on in the epoch under way */
+    int64_t step;             /* finished ones */
+    double loss_sum;          /* over the epoch under way */
+    int64_t correct;
+    bool has_best;
+    int64_t best_epoch, best_step; /* from 1 */
+    double best_accuracy, best_loss;
+    int64_t metrics_bytes;    /* of metrics.jsonl that belong to it */
+} tlr_progress;
+
+typedef struct tlr_trouble {  /* of the last failure */
+    const char *id;           /* "E_CHECKSUM"; never NULL */
+    char file[512];           /* below the folder given; "": none */
+    char what[256];
+    int64_t sample;           /* whose read failed; -1 */
+} tlr_trouble;
+
+typedef struct tlr_costs { double features_s, train_s, valid_s; } tlr_costs;
+
+/**
+ * Make a trainer; parameters get their initial values from the weights file and the seed.
+ * weights   bytes of weights.bin, 64-byte aligned, checked by the caller; kept by him.
+ * fails     TLB_E_LIMIT (memory, threads), TLB_E_UNSUPPORTED (config->train and the model has no
+ *           step).  Samples, labels, names and hooks are the caller's until destroy.
+ */
+tlb_status tlr_trainer_create(const tlr_model *m, const void *weights, const tlr_samples *samples,
+                              const tlr_train_config *config, const tlr_train_hooks *hooks,
+                              tlr_trainer **out);
+void tlr_trainer_destroy(tlr_trainer *t); /* NULL is allowed */
+
+/* Features of all samples: from the cache, or computed and kept.  Does nothing where config says
+ * to compute them in every epoch.  fails  TLB_E_INTERRUPTED; what samples->read returned. */
+tlb_status tlr_trainer_prepare(tlr_trainer *t);
+
+/* One step on the next batch; the last, smaller one of an epoch too.  Not to be called when the
+ * epoch's samples are all used: tlr_trainer_next_epoch comes first.  fails  TLB_E_NUMERIC. */
+tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out);
+void tlr_trainer_next_epoch(tlr_trainer *t);
+
+/* What the network says of one sample; probabilities of all classes. */
+typedef void tlr_each_fn(void *self, int64_t sample, int predicted, double loss,
+                         const float *probabilities);
+/* Run samples [first, first + n) through the network as it stands.  Plain cross entropy. */
+tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_each_fn *each,
+                                void *self, tlr_score *out);
+
+/**
+ * Train from where the trainer stands to the last epoch, writing metrics.jsonl, best.json and
+ * last.json with their safetensors into the folder `run` (semantics: best checkpoint).
+ * fails   TLB_E_INTERRUPTED, after saving; TLB_E_NUMERIC, the last good checkpoint stays;
+ *         TLB_E_OUTPUT.
+ */
+tlb_status tlr_trainer_run(tlr_trainer *t, const char *run);
+
+/* --- checkpoints in a folder ---------------------------------------------------- */
+
+typedef enum tlr_checkpoint { TLR_BEST, TLR_LAST } tlr_checkpoint; /* weights; and state */
+
+/* Write KIND-STEP.safetensors, then KIND.json, whose rename commits; then remove the older file. */
+tlb_status tlr_checkpoint_save(tlr_trainer *t, const char *run, tlr_checkpoint kind);
+/* last.json that stands for the initial values: what a fresh run resumes from. */
+tlb_status tlr_checkpoint_begin(tlr_trainer *t, const char *run);
+/* Restore parameters (LAST: and optimizer state and progress).  Statuses: hostile-inputs 4.6.
+ * On failure parameters are undefined, progress unchanged. */
+tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint kind);
+/* Remove what a killed run left: temporary files, checkpoints that no JSON names. */
+void tlr_checkpoint_sweep(const char *run);
+
+/* --- what is where ---------------------------------------------------------------- */
+
+const tlr_progress *tlr_trainer_progress(const tlr_trainer *t);
+const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t);
+const tlr_costs *tlr_trainer_costs(const tlr_trainer *t);
+/* Parameters as stored (packed): m->params_bytes bytes. */
+char *tlr_trainer_params(tlr_trainer *t);
+/* Weights mapped and the block used with this batch, one worker's scratch: what the compiler prints. */
+int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch);
+
+/* --- numbers ---------------------------------------------------------------------- */
+
+/* Mark round(n*share) of n samples as validation, seeded (Philox purpose 5). */
+tlb_status tlr_split(uint64_t seed, int64_t n, double share, bool *is_valid);
+/* Is `a` better than the best of `p`?  Accuracy, then loss, then earliest. */
+bool tlr_is_better(const tlr_progress *p, double accuracy, double loss);
+/* Wilson's interval of 95 % for correct of n. */
+void tlr_wilson(int64_t correct, int64_t n, double *low, double *high);
+/* Index of the largest of k logits; the first of equals. */
+int tlr_best_class(tlr_type type, const void *logits, int64_t k);
+/* logsumexp(z) - z[y], in double. */
+double tlr_cross_entropy(tlr_type type, const void *logits, int64_t k, int64_t y);
+
+#endif

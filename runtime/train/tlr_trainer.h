@@ -1,0 +1,121 @@
+/* tlr_trainer.h: the parts of a trainer; inside runtime/train alone.
+ *
+ *     reader threads -> ring of inputs -> @features -> rows -> @step, @head
+ *
+ * Rows (features of one sample) come from a table (cache file mapped, or memory), or, where
+ * there is none, from the ring and @features each time.  Both give the same bits, since a
+ * picture's features do not depend on its batch.
+ */
+#ifndef TLR_TRAINER_H
+#define TLR_TRAINER_H
+
+#include "tlr_session.h"
+#include "tlr_train.h"
+
+#include "tlb_file.h"
+
+#include <pthread.h>
+
+/* --- ring.c: samples read by threads of their own, handed out in order ------------- */
+
+typedef struct tlr_ring tlr_ring;
+
+tlb_status tlr_ring_create(const tlr_samples *samples, int readers, int slots, size_t input_bytes,
+                           tlr_ring **out);
+void tlr_ring_destroy(tlr_ring *r);
+/* Begin to read list[n]; the list stays the caller's until all are taken or it is cancelled. */
+void tlr_ring_begin(tlr_ring *r, const int64_t *list, int64_t n);
+/* Wait for the next of the list and copy it out.  *sample: which. */
+tlb_status tlr_ring_take(tlr_ring *r, void *input, int64_t *sample);
+int64_t tlr_ring_left(const tlr_ring *r); /* of the list, not yet taken */
+void tlr_ring_cancel(tlr_ring *r);
+
+/* --- cache.c: rows on disk, each under its content's key with a checksum ------------ */
+
+typedef struct tlr_cache {
+    tlb_map map;
+    tlr_content_key model;    /* hash of all that decides a row besides the content */
+    size_t row_bytes, record_bytes;
+    struct tlr_cache_entry *index; /* sorted by key */
+    size_t n;
+    char *path;
+    tlb_out out;
+    bool writing;
+} tlr_cache;
+
+/* Never fails for what is on disk: what cannot be used is as if absent, *what says why (static
+ * text; NULL: nothing odd). */
+tlb_status tlr_cache_open(tlr_cache *c, const char *dir, tlr_content_key model, size_t row_bytes,
+                          const char **what);
+void tlr_cache_close(tlr_cache *c);
+const void *tlr_cache_find(const tlr_cache *c, tlr_content_key key); /* or NULL */
+/* Write a new file: the good records of the old one, then those added. */
+tlb_status tlr_cache_begin(tlr_cache *c);
+tlb_status tlr_cache_add(tlr_cache *c, tlr_content_key key, const void *row);
+tlb_status tlr_cache_commit(tlr_cache *c); /* and open the new file */
+
+/* --- features.c --------------------------------------------------------------------- */
+
+typedef struct tlr_features {
+    bool streaming;           /* no table: compute when asked */
+    const char **row;         /* by sample; NULL: not there */
+    char *memory;             /* rows held in memory; NULL: none */
+    int64_t *list;            /* samples to compute */
+    tlr_cache cache;
+    bool cached;              /* cache is open */
+    size_t row_bytes, input_bytes;
+} tlr_features;
+
+struct tlr_trainer {
+    const tlr_model *model;
+    const void *weights;
+    tlr_samples samples;
+    tlr_train_config config;
+    tlr_train_hooks hooks;
+    int64_t n_samples;
+    tlr_pool *pool;
+    void *pool_memory, *block;
+    size_t block_bytes;
+    char *params;             /* frame.vars: params, then state when training */
+    tlr_frame frame;
+    tlk_step numbers;         /* of the step under way */
+    tlr_ring *ring;
+    tlr_features features;
+    int64_t *order;           /* of the epoch under way */
+    int64_t order_epoch;      /* -1: none yet */
+    int64_t *identity;        /* 0 .. n_samples-1 */
+    float *probabilities;     /* batch x classes */
+    tlr_progress progress;
+    tlr_trouble trouble;
+    tlr_costs costs;
+    double started;
+};
+
+tlb_status tlr_features_init(tlr_trainer *t);
+void tlr_features_fini(tlr_trainer *t);
+tlb_status tlr_features_prepare(tlr_trainer *t);
+/* The samples of list[n] come next, in this order (streaming: reading ahead begins). */
+void tlr_features_begin(tlr_trainer *t, const int64_t *list, int64_t n);
+/* The next n rows, those of samples[n], to `to` (in frame.act; n at most the batch). */
+tlb_status tlr_features_take(tlr_trainer *t, const int64_t *samples, int64_t n, char *to);
+void tlr_features_cancel(tlr_trainer *t);
+
+/* --- shared ---------------------------------------------------------------------------- */
+
+/* Note the failure and return `status`. */
+tlb_status tlr_trouble_set(tlr_trainer *t, tlb_status status, const char *id, const char *file,
+                           const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+bool tlr_stop_wanted(const tlr_trainer *t);
+void tlr_note(const tlr_trainer *t, const char *id, const char *file, const char *what);
+double tlr_seconds(void);     /* of a clock that never goes back */
+double tlr_value_at(tlr_type type, const void *p, int64_t i);
+bool tlr_params_finite(const tlr_trainer *t);
+void tlr_order_use(tlr_trainer *t); /* t->order is that of the epoch under way */
+/* "DIR/NAME"; free().  NULL: no memory. */
+char *tlr_path(const char *dir, const char *name);
+
+/* One line of metrics.jsonl. */
+tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);
+tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr);
+
+#endif

@@ -1,0 +1,449 @@
+/* trainer.c: one model's memory and parameters; steps and evaluation.
+ *
+ * The block is one mapping made at the start: vars (parameters, optimizer state), act, fix,
+ * scratch.  A step copies rows and labels to their places in act, runs the compiled @step, and
+ * reads losses and logits: it allocates nothing.
+ */
+#define _GNU_SOURCE
+#include "tlr_trainer.h"
+
+#include "tlk_philox.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* --- shared ------------------------------------------------------------------------ */
+
+double tlr_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+tlb_status tlr_trouble_set(tlr_trainer *t, tlb_status status, const char *id, const char *file,
+                           const char *fmt, ...)
+{
+    va_list args;
+    t->trouble = (tlr_trouble){ .id = id, .sample = -1 };
+    snprintf(t->trouble.file, sizeof t->trouble.file, "%s", file ? file : "");
+    va_start(args, fmt);
+    vsnprintf(t->trouble.what, sizeof t->trouble.what, fmt, args);
+    va_end(args);
+    return status;
+}
+
+bool tlr_stop_wanted(const tlr_trainer *t)
+{
+    return t->hooks.stop && t->hooks.stop(t->hooks.self);
+}
+
+void tlr_note(const tlr_trainer *t, const char *id, const char *file, const char *what)
+{
+    if (t->hooks.note)
+        t->hooks.note(t->hooks.self, id, file, what);
+}
+
+char *tlr_path(const char *dir, const char *name)
+{
+    size_t n = strlen(dir) + strlen(name) + 2;
+    char *path = malloc(n);
+    if (path)
+        snprintf(path, n, "%s/%s", dir, name);
+    return path;
+}
+
+/* --- making one ---------------------------------------------------------------------- */
+
+void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
+{
+    *c = (tlr_train_config){ .epochs = 10, .threads = 1, .readers = 1, .batch = m->max_batch,
+                             .train = true, .cache = true,
+                             .memory_bytes = INT64_C(1) << 30 };
+    c->rates = (tlr_rates){ .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                            .weight_decay = m->optimizer == TLR_ADAMW ? 0.01 : 0 };
+    tlb_limits_init(&c->limits);
+}
+
+int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch)
+{
+    return m->consts_bytes + (int64_t)tlr_frame_bytes(m, (int)batch, 1, m->step.run != NULL);
+}
+
+static tlb_status get_block(tlr_trainer *t)
+{
+    const tlr_model *m = t->model;
+    size_t frame = tlr_frame_bytes(m, t->config.batch, t->config.threads, t->config.train);
+    /* For evaluation alone the parameters lie in front: they come from a checkpoint, not from
+     * the mapped file. */
+    size_t params = t->config.train ? 0 : ((size_t)m->params_bytes + 63) / 64 * 64;
+    t->block_bytes = params + frame + 64; /* never empty */
+    t->block = mmap(NULL, t->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0);
+    if (t->block == MAP_FAILED) {
+        t->block = NULL;
+        return TLB_E_LIMIT;
+    }
+    tlr_frame_init(&t->frame, m, tlr_weights_consts(t->weights), (char *)t->block + params,
+                   t->config.batch, t->config.threads, t->config.train, tlr_pool_par(t->pool));
+    if (!t->config.train)
+        t->frame.vars = t->block;
+    t->params = t->frame.vars;
+    return TLB_OK;
+}
+
+static tlb_status start_pool(tlr_trainer *t)
+{
+    size_t bytes = (tlr_pool_bytes(t->config.threads) + 63) / 64 * 64;
+    t->pool_memory = aligned_alloc(64, bytes);
+    if (!t->pool_memory)
+        return TLB_E_LIMIT;
+    if (tlr_pool_start(t->pool_memory, t->config.threads) != TLR_OK)
+        return TLB_E_LIMIT;
+    t->pool = t->pool_memory;
+    return TLB_OK;
+}
+
+static tlb_status get_tables(tlr_trainer *t)
+{
+    size_t n = (size_t)t->n_samples + 1;
+    t->order = calloc(n, sizeof *t->order);
+    t->identity = calloc(n, sizeof *t->identity);
+    t->probabilities = calloc((size_t)t->config.batch * (size_t)t->model->n_classes,
+                              sizeof *t->probabilities);
+    if (!t->order || !t->identity || !t->probabilities)
+        return TLB_E_LIMIT;
+    for (int64_t i = 0; i < t->n_samples; ++i)
+        t->identity[i] = i;
+    return TLB_OK;
+}
+
+/* Initial values are made in logical order and float, whatever the layout and precision. */
+static void init_values(const tlr_tensor *p, uint64_t seed, int64_t n, float *out)
+{
+    switch (p->init) {
+    case TLR_INIT_CONSTANT:
+        for (int64_t i = 0; i < n; ++i)
+            out[i] = (float)p->init_value;
+        break;
+    case TLR_INIT_UNIFORM_FAN_IN:
+        tlk_init_uniform(seed, p->init_position, 1 / sqrt(p->init_value), n, out);
+        break;
+    case TLR_INIT_NORMAL:
+        tlk_init_normal(seed, p->init_position, p->init_value, n, out);
+        break;
+    case TLR_INIT_NORMAL_FAN_OUT:
+        tlk_init_normal(seed, p->init_position, sqrt(2 / p->init_value), n, out);
+        break;
+    case TLR_INIT_NONE:
+        break;
+    }
+}
+
+static tlb_status init_param(tlr_trainer *t, const tlr_tensor *p)
+{
+    int64_t n = tlr_tensor_elems(p);
+    float *values = malloc((size_t)n * sizeof *values + 1);
+    double *wide = p->type == TLR_F64 ? malloc((size_t)n * sizeof *wide + 1) : NULL;
+    bool ok = values && (wide || p->type != TLR_F64);
+    if (ok) {
+        init_values(p, t->config.seed, n, values);
+        for (int64_t i = 0; wide && i < n; ++i)
+            wide[i] = values[i];
+        tlr_pack(p, wide ? (void *)wide : (void *)values, t->params + p->offset);
+    }
+    free(values);
+    free(wide);
+    return ok ? TLB_OK : TLB_E_LIMIT;
+}
+
+static tlb_status init_params(tlr_trainer *t)
+{
+    const tlr_model *m = t->model;
+    if (m->params_bytes > 0)
+        memcpy(t->params, tlr_weights_params(m, t->weights), (size_t)m->params_bytes);
+    /* Evaluation reads a checkpoint over whatever stands here. */
+    for (int i = 0; t->config.train && i < m->n_tensors; ++i)
+        if (m->tensors[i].kind == TLR_PARAM && m->tensors[i].init != TLR_INIT_NONE) {
+            tlb_status status = init_param(t, &m->tensors[i]);
+            if (status != TLB_OK)
+                return status;
+        }
+    return TLB_OK;
+}
+
+static tlb_status fill(tlr_trainer *t)
+{
+    tlb_status status = start_pool(t);
+    if (status == TLB_OK)
+        status = get_block(t);
+    if (status == TLB_OK)
+        status = get_tables(t);
+    if (status == TLB_OK)
+        status = init_params(t);
+    if (status == TLB_OK)
+        status = tlr_features_init(t);
+    t->frame.n = 1;
+    if (status == TLB_OK && t->model->prepare)
+        t->model->prepare(&t->frame);
+    return status;
+}
+
+tlb_status tlr_trainer_create(const tlr_model *m, const void *weights, const tlr_samples *samples,
+                              const tlr_train_config *config, const tlr_train_hooks *hooks,
+                              tlr_trainer **out)
+{
+    if (config->train && !m->step.run)
+        return TLB_E_UNSUPPORTED;
+    tlr_trainer *t = calloc(1, sizeof *t);
+    if (!t)
+        return TLB_E_LIMIT;
+    t->model = m;
+    t->weights = weights;
+    t->samples = *samples;
+    t->n_samples = samples->n_train + samples->n_valid;
+    t->config = *config;
+    if (hooks)
+        t->hooks = *hooks;
+    t->order_epoch = -1;
+    t->started = tlr_seconds();
+    tlr_trouble_set(t, TLB_OK, "E_MEMORY", NULL, "out of memory");
+    tlb_status status = fill(t);
+    if (status != TLB_OK) {
+        tlr_trainer_destroy(t);
+        return status;
+    }
+    *out = t;
+    return TLB_OK;
+}
+
+void tlr_trainer_destroy(tlr_trainer *t)
+{
+    if (!t)
+        return;
+    tlr_features_fini(t);
+    if (t->pool)
+        tlr_pool_stop(t->pool);
+    free(t->pool_memory);
+    if (t->block)
+        munmap(t->block, t->block_bytes);
+    free(t->order);
+    free(t->identity);
+    free(t->probabilities);
+    free(t);
+}
+
+tlb_status tlr_trainer_prepare(tlr_trainer *t)
+{
+    double began = tlr_seconds();
+    tlb_status status = tlr_features_prepare(t);
+    t->costs.features_s += tlr_seconds() - began;
+    return status;
+}
+
+/* --- a step ------------------------------------------------------------------------------ */
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void set_numbers(tlr_trainer *t)
+{
+    const tlr_rates *r = &t->config.rates;
+    t->numbers = (tlk_step){ .seed = t->config.seed, .epoch = t->progress.epoch,
+                             .position = t->progress.position, .t = t->progress.step + 1,
+                             .lr = r->lr, .weight_decay = r->weight_decay,
+                             .momentum = r->momentum, .dampening = r->dampening,
+                             .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon };
+}
+
+/* Rows and labels of the next n samples of the epoch to where @step wants them. */
+static tlb_status place_batch(tlr_trainer *t, int64_t n)
+{
+    const tlr_func *step = &t->model->step;
+    const int64_t *samples = t->order + t->progress.position;
+    if (t->progress.position == 0 || tlr_ring_left(t->ring) == 0)
+        tlr_features_begin(t, samples, t->samples.n_train - t->progress.position);
+    tlb_status status =
+        tlr_features_take(t, samples, n, t->frame.act + step->in[0].offset * n);
+    int64_t *labels = (int64_t *)(t->frame.act + step->in[1].offset * n);
+    for (int64_t i = 0; status == TLB_OK && i < n; ++i)
+        labels[i] = t->samples.labels[samples[i]];
+    return status;
+}
+
+/* What @step left: the sum of losses, how many were right. */
+static double read_batch(const tlr_trainer *t, int64_t n, int64_t *correct)
+{
+    const tlr_func *step = &t->model->step;
+    const int64_t *samples = t->order + t->progress.position;
+    const char *loss = t->frame.act + step->out[0].offset * n;
+    const char *logits = t->frame.act + step->out[1].offset * n;
+    tlr_type type = step->out[1].type;
+    int64_t k = t->model->n_classes, row = k * tlr_type_bytes(type);
+    double sum = 0;
+    *correct = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        sum += tlr_value_at(step->out[0].type, loss, i);
+        *correct += tlr_best_class(type, logits + i * row, k) == t->samples.labels[samples[i]];
+    }
+    return sum;
+}
+
+tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out)
+{
+    tlr_progress *p = &t->progress;
+    double began = tlr_seconds();
+    int64_t n = min64(t->config.batch, t->samples.n_train - p->position), correct;
+    tlr_order_use(t);
+    tlb_status status = place_batch(t, n);
+    if (status != TLB_OK)
+        return status;
+    set_numbers(t);
+    t->frame.n = n;
+    t->frame.step = &t->numbers;
+    t->model->step.run(&t->frame);
+    t->frame.step = NULL;
+    double sum = read_batch(t, n, &correct);
+    if (!isfinite(sum))
+        return tlr_trouble_set(t, TLB_E_NUMERIC, "E_LOSS", NULL,
+                               "step %lld, epoch %lld: loss is %s", (long long)p->step + 1,
+                               (long long)p->epoch + 1, isnan(sum) ? "NaN" : "infinite");
+    p->loss_sum += sum;
+    p->correct += correct;
+    p->position += n;
+    ++p->step;
+    double now = tlr_seconds();
+    t->costs.train_s += now - began;
+    int64_t batch = t->config.batch;
+    *out = (tlr_step_report){ .epoch = p->epoch + 1, .step = p->step, .n = n, .correct = correct,
+                              .loss = sum / (double)n, .seconds = now - t->started,
+                              .steps_in_epoch = tlk_div_up(t->samples.n_train, batch),
+                              .step_in_epoch = tlk_div_up(p->position, batch) };
+    return TLB_OK;
+}
+
+void tlr_trainer_next_epoch(tlr_trainer *t)
+{
+    ++t->progress.epoch;
+    t->progress.position = 0;
+    t->progress.loss_sum = 0;
+    t->progress.correct = 0;
+}
+
+bool tlr_params_finite(const tlr_trainer *t)
+{
+    const tlr_model *m = t->model;
+    for (int i = 0; i < m->n_tensors; ++i) {
+        const tlr_tensor *p = &m->tensors[i];
+        if (p->kind != TLR_PARAM || (p->type != TLR_F32 && p->type != TLR_F64))
+            continue;
+        int64_t n = p->bytes / tlr_type_bytes(p->type);
+        double sum = 0; /* NaN and infinity survive a sum of x - x */
+        for (int64_t k = 0; k < n; ++k) {
+            double x = tlr_value_at(p->type, t->params + p->offset, k);
+            sum += x - x;
+        }
+        if (sum != 0)
+            return false;
+    }
+    return true;
+}
+
+/* --- evaluation ----------------------------------------------------------------------------- */
+
+/* The head's logits of n rows that lie at head.in[0]; a model without a head ends in features. */
+static const char *run_head(tlr_trainer *t, int64_t n)
+{
+    const tlr_model *m = t->model;
+    t->frame.n = n;
+    if (!m->head.run)
+        return t->frame.act + m->features.out[0].offset * n;
+    m->head.run(&t->frame);
+    return t->frame.act + m->head.out[0].offset * n;
+}
+
+static const tlr_io *row_place(const tlr_model *m)
+{
+    return m->head.run ? &m->head.in[0] : &m->features.out[0];
+}
+
+static const tlr_io *logits_io(const tlr_model *m)
+{
+    return m->head.run ? &m->head.out[0] : &m->features.out[0];
+}
+
+static void score_rows(tlr_trainer *t, const int64_t *samples, int64_t n, const char *logits,
+                       tlr_each_fn *each, void *self, tlr_score *sum)
+{
+    tlr_type type = logits_io(t->model)->type;
+    int64_t k = t->model->n_classes, row = k * tlr_type_bytes(type);
+    if (each)
+        tlr_softmax(n, k, type, logits, t->probabilities);
+    for (int64_t i = 0; i < n; ++i) {
+        int64_t label = t->samples.labels ? t->samples.labels[samples[i]] : 0;
+        int predicted = tlr_best_class(type, logits + i * row, k);
+        double loss = tlr_cross_entropy(type, logits + i * row, k, label);
+        sum->loss += loss;
+        sum->correct += predicted == label;
+        if (each)
+            each(self, samples[i], predicted, loss, t->probabilities + i * k);
+    }
+    sum->n += n;
+}
+
+tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_each_fn *each,
+                                void *self, tlr_score *out)
+{
+    tlr_score sum = { 0 };
+    tlb_status status = TLB_OK;
+    double began = tlr_seconds();
+    tlr_features_begin(t, t->identity + first, n);
+    for (int64_t done = 0; status == TLB_OK && done < n;) {
+        const int64_t *samples = t->identity + first + done;
+        int64_t k = min64(t->config.batch, n - done);
+        if (tlr_stop_wanted(t)) {
+            status = TLB_E_INTERRUPTED;
+            break;
+        }
+        status = tlr_features_take(t, samples, k, t->frame.act + row_place(t->model)->offset * k);
+        if (status == TLB_OK)
+            score_rows(t, samples, k, run_head(t, k), each, self, &sum);
+        done += k;
+    }
+    tlr_features_cancel(t);
+    t->costs.valid_s += tlr_seconds() - began;
+    if (status != TLB_OK)
+        return status;
+    sum.loss = n > 0 ? sum.loss / (double)n : 0;
+    sum.accuracy = n > 0 ? (double)sum.correct / (double)n : 0;
+    *out = sum;
+    return TLB_OK;
+}
+
+/* --- what is where ---------------------------------------------------------------------------- */
+
+const tlr_progress *tlr_trainer_progress(const tlr_trainer *t)
+{
+    return &t->progress;
+}
+
+const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t)
+{
+    return &t->trouble;
+}
+
+const tlr_costs *tlr_trainer_costs(const tlr_trainer *t)
+{
+    return &t->costs;
+}
+
+char *tlr_trainer_params(tlr_trainer *t)
+{
+    return t->params;
+}

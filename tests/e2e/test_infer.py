@@ -1,0 +1,43 @@
+"""`predictor infer` on eight pictures: logits and features of the exports against float64.
+
+TLC_LONG=1 runs all eleven files on both targets at batch 1, 3, 8 and 16; otherwise what fits."""
+import os
+import shutil
+
+import numpy as np
+
+from common import DATA, LONG, WORK, check, compiled, finish, model, need_shared, run
+
+ALL = ["resnet18", "resnet18-folded", "resnet18-dynamo", "resnet50", "resnet50-folded", "resnet50-dynamo",
+       "efficientnet_lite0", "efficientnet_lite0-folded", "efficientnet_lite0-dynamo", "vgg16", "vgg16-dynamo"]
+SHORT = ["resnet18", "resnet18-folded", "resnet18-dynamo", "efficientnet_lite0", "efficientnet_lite0-folded",
+         "efficientnet_lite0-dynamo", "resnet50", "vgg16-dynamo"]
+BOUND = {"cpu": 3e-5, "ref": 2e-6}
+
+
+def distance(y, want):
+    return float(np.max(np.abs(y - want)) / np.max(np.abs(want)))
+
+
+def one(name, target, batches):
+    net = name.split("-")[0]
+    x = np.load(os.path.join(DATA, "expected/input8_nchw_f32.npy"))
+    folder = compiled(model(name + ".onnx"), "infer_net", "--target", target, targets=("predictor",))
+    for value, want in (("output", "logits8"), ("features", "features8")):
+        want = np.load(os.path.join(DATA, f"expected/{net}_{want}.npy"))
+        for n in batches:
+            src, dst = os.path.join(WORK, "x.npy"), os.path.join(WORK, "y.npy")
+            np.save(src, np.concatenate([x, x])[:n])
+            run(os.path.join(folder, "predictor"), "infer", "--input", src, "--output", dst, "--value", value)
+            y = np.load(dst)
+            d = distance(y.reshape(n, -1), np.concatenate([want, want])[:n])
+            check(d <= BOUND[target], f"{name} {target} {value} batch {n}: {d:.1e} of the largest, allowed {BOUND[target]:.0e}")
+    shutil.rmtree(folder)
+
+
+need_shared()
+for net in ALL if LONG else SHORT:
+    one(net, "cpu", (1, 3, 8, 16) if LONG else (1, 3))
+for net in ALL if LONG else ("resnet18-folded", "efficientnet_lite0"):
+    one(net, "ref", (1, 3, 8, 16) if LONG else (1,))
+finish()
