@@ -17,7 +17,8 @@ typedef struct layer {
 static int64_t new_params(const tlc_node *n, bool *seen)
 {
     int64_t sum = 0;
-    for (int i = 0; i < n->n_in; ++i) {
+    int n_in = n->op == TLC_OP_BATCH_NORM ? 3 : n->n_in; /* statistics are no parameters */
+    for (int i = 0; i < n_in; ++i) {
         const tlc_value *v = n->in[i];
         if (v && tlc_is_global(v) && tlc_is_float(v->type) && !seen[v->id]) {
             seen[v->id] = true;

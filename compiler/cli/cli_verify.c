@@ -5,6 +5,7 @@
  * before layouts do not depend on the target, so the k-th value of one (relayouts left out) is the
  * k-th of the other.
  */
+#define _GNU_SOURCE /* nftw */
 #include "cli.h"
 
 #include "tlb_file.h"

@@ -78,14 +78,13 @@ static void w_banner(const tlc_emission *e, tlc_cwriter *w)
              " * Names from the model stand in comments alone, and only plain ones. */\n");
 }
 
-/* Call fn for every node with code, functions in order. */
-static void each_kernel(writer *g, void (*fn)(writer *, const tlc_node *, const tlc_kernel *))
+/* Call fn for every node, functions in order; kernel NULL: a view. */
+static void each_node(writer *g, void (*fn)(writer *, const tlc_node *, const tlc_kernel *))
 {
     const tlc_kernel *const *k = g->e->p->kernel;
     for (const tlc_func *f = g->e->m->first_func; f; f = f->next)
-        for (const tlc_node *n = f->first; n; n = n->next, ++k)
-            if (*k)
-                fn(g, n, *k);
+        for (const tlc_node *n = f->first; n; n = n->next)
+            fn(g, n, *k++);
 }
 
 static const char *header_name(const tlc_kernel *k)
@@ -116,11 +115,10 @@ static void w_includes(const tlc_emission *e, tlc_cwriter *w)
 
 static void mark_used(writer *g, const tlc_node *n, const tlc_kernel *k)
 {
-    (void)k;
-    for (int i = 0; i < n->n_in; ++i)
+    for (int i = 0; k && i < n->n_in; ++i)
         if (n->in[i])
             g->used[n->in[i]->id] = true;
-    for (int i = 0; i < n->n_out; ++i)
+    for (int i = 0; k && i < n->n_out; ++i)
         g->used[n->out[i]->id] = true;
 }
 
@@ -155,7 +153,7 @@ static void w_region(writer *g, tlc_region region)
 static void w_offsets(writer *g)
 {
     g->used = TLC_NEW_ARRAY(&g->e->ctx->arena, bool, g->e->m->n_values);
-    each_kernel(g, mark_used);
+    each_node(g, mark_used);
     tlc_w(g->w, "/* Where values lie: bytes from the start of their region, planned by tlc. */\n\n");
     for (int r = TLC_REGION_CONSTS; r <= TLC_REGION_FIX; ++r)
         w_region(g, (tlc_region)r);
@@ -202,14 +200,40 @@ static void w_node_comment(const writer *g, const tlc_node *n, const tlc_kernel 
     tlc_w(w, " */\n");
 }
 
+/* The literal of the node's shape, its lines broken between fields. */
+static void w_literal(const writer *g, const tlc_node *n, const tlc_kernel *k)
+{
+    enum { COLUMNS = 92 };
+    tlc_cwriter text = tlc_cwriter_make(&g->e->ctx->arena);
+    k->literal(&text, n);
+    size_t column = 46; /* of the longest declaration before it */
+    for (const char *at = text.text, *next; *at; at = next) {
+        next = strstr(at + 1, " .");
+        next = next ? next : at + strlen(at);
+        size_t len = (size_t)(next - at);
+        if (column + len > COLUMNS && *at == ' ') {
+            tlc_w(g->w, "\n   ");
+            column = 3;
+        }
+        tlc_w_bytes(g->w, at, len);
+        column += len;
+    }
+}
+
 static void w_node(writer *g, const tlc_node *n, const tlc_kernel *k)
 {
     tlc_cwriter *w = g->w;
+    if (!k) {
+        tlc_w(w, "/* ");
+        tlc_print_node(w, n, true);
+        tlc_w(w, "\n *   the operand's bytes; no code */\n\n");
+        return;
+    }
     w_node_comment(g, n, k);
     tlc_w(w, "static const tlk_%s ", k->name);
     w_shape_name(w, n);
     tlc_w(w, " = ");
-    k->literal(w, n);
+    w_literal(g, n, k);
     tlc_w(w, ";\nstatic void ");
     w_function_name(w, n);
     tlc_w(w, "(const tlr_frame *f, int64_t item, int worker)\n{\n");
@@ -264,7 +288,7 @@ const char *tlc_emit_model_c(const tlc_emission *e)
     w_banner(e, &w);
     w_includes(e, &w);
     w_offsets(&g);
-    each_kernel(&g, w_node);
+    each_node(&g, w_node);
     w_function(&g, e->prepare, "prepare");
     w_function(&g, e->features, "features");
     w_function(&g, e->head, "head");

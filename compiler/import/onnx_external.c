@@ -244,7 +244,7 @@ tlc_status tlc_onnx_external_find(tlc_onnx *o, const Onnx__TensorProto *t, int64
 {
     const char *value[N_KEYS] = { NULL };
     int64_t offset = 0, length = n_bytes;
-    tlc_file *f;
+    tlc_file *f = NULL;
     TLC_TRY(read_entries(o->ctx, t, value));
     TLC_TRY(check_location(o->ctx, value[LOCATION]));
     if (value[OFFSET])

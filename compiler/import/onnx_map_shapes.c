@@ -173,7 +173,7 @@ static tlc_status resolve_reshape(const tlc_onnx_node *n, tlc_ints *to)
     const tlc_ints given = *to;
     int open;
     bool has_n = tlc_shape_has_n(x);
-    int64_t elems = tlc_shape_elems(x), rest;
+    int64_t elems = tlc_shape_elems(x), rest = 0;
     TLC_TRY(read_target(n, to, &open));
     TLC_TRY(product_of(n, to, has_n, open, &rest));
     if (has_n)

@@ -54,7 +54,7 @@ static tlc_status find_elem(tlc_ctx *ctx, int32_t data_type, const tlc_elem_row 
 
 tlc_status tlc_onnx_elem_type(tlc_ctx *ctx, int32_t data_type, tlc_type *out)
 {
-    const tlc_elem_row *row;
+    const tlc_elem_row *row = NULL;
     TLC_TRY(find_elem(ctx, data_type, &row));
     *out = row->type;
     return TLC_OK;
@@ -153,7 +153,7 @@ static tlc_status check_limits(tlc_onnx *o, const Onnx__TensorProto *t, int64_t 
 
 tlc_status tlc_onnx_tensor_check(tlc_onnx *o, const Onnx__TensorProto *t, tlc_onnx_tensor *out)
 {
-    int64_t elems, bytes;
+    int64_t elems = 0, bytes = 0;
     tlc_onnx_tensor found = { 0 };
     TLC_TRY(find_elem(o->ctx, t->has_data_type ? t->data_type : 0, &found.elem));
     TLC_TRY(count_elems(o->ctx, t, &elems));

@@ -81,7 +81,7 @@ static bool counts(verifier *v)
 
 static void at_node(verifier *v, const tlc_node *n)
 {
-    tlc_at(v->ctx, "@%s: %s %s", n->func->name, tlc_ops[n->op].name,
+    tlc_at(v->ctx, "@%s: %s%s%s", n->func->name, tlc_ops[n->op].name, n->name ? " " : "",
            n->name ? tlc_quote_name(v->ctx, n->name) : "");
 }
 
@@ -202,7 +202,6 @@ static void check_results(verifier *v, const tlc_node *n)
 {
     for (int i = 0; i < n->n_out; ++i) {
         const tlc_value *out = n->out[i];
-        check_id(v, out, "a result");
         check_type(v, out, "a result");
         if (out->kind != TLC_RESULT || out->def != n || out->result_index != i)
             BROKEN(v, "E_RESULT", "result %d does not name its node", i);
@@ -230,12 +229,21 @@ static void check_node(verifier *v, const tlc_func *f, const tlc_node *n)
         check_writes(v, n);
 }
 
+/* Every id first, so that a value defined later is told from one that is nowhere. */
+static void check_ids(verifier *v, const tlc_func *f)
+{
+    for (size_t i = 0; i < f->n_in; ++i)
+        check_id(v, f->in[i], "an input");
+    for (const tlc_node *n = f->first; n; n = n->next)
+        for (int i = 0; i < n->n_out; ++i)
+            check_id(v, n->out[i], "a result");
+}
+
 static void check_func(verifier *v, const tlc_func *f)
 {
     int count = 0;
     tlc_at(v->ctx, "@%s", f->name);
     for (size_t i = 0; i < f->n_in; ++i) {
-        check_id(v, f->in[i], "an input");
         check_type(v, f->in[i], "an input");
         if (has_known_id(v, f->in[i]))
             v->seen[f->in[i]->id] = f;
@@ -268,6 +276,8 @@ tlc_status tlc_verify_module_as(tlc_ctx *ctx, const tlc_module *m, tlc_status co
     v.written = TLC_NEW_ARRAY(&ctx->arena, const tlc_func *, m->n_values);
     for (size_t i = 0; i < m->n_globals; ++i)
         check_global(&v, m->globals[i]);
+    for (const tlc_func *f = m->first_func; f; f = f->next)
+        check_ids(&v, f);
     for (const tlc_func *f = m->first_func; f; f = f->next)
         check_func(&v, f);
     tlc_at(ctx, "%s", "");

@@ -9,6 +9,9 @@
 
 #include "op.h"
 
+/* Numbers of one transformed 3x3 filter: 6x6, for the 4x4 tile of Winograd's algorithm. */
+enum { TLC_WINOGRAD_TILE = 36 };
+
 /* "[n,64,56,56]", in the arena. */
 const char *tlc_dims_text(tlc_ctx *ctx, const tlc_shape *s);
 

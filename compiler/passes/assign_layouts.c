@@ -133,6 +133,13 @@ static void collect_wishes(work *w)
 
 /* --- globals ----------------------------------------------------------------------------- */
 
+/* A blocked vector is the plain one with zeros behind it, so it serves readers and writers of
+ * either, and wins over plain. */
+static bool is_blocked_vector(const tlc_value *v, const tlc_layout *l)
+{
+    return v->shape.rank == 1 && l->kind == TLC_C16;
+}
+
 /* Settle globals by the nodes that write them, or by those that read. */
 static void settle_globals(work *w, bool by_writers)
 {
@@ -142,9 +149,11 @@ static void settle_globals(work *w, bool by_writers)
             continue;
         for (int i = 0; i < n->n_in; ++i) {
             tlc_value *v = n->in[i];
-            if (!v || !tlc_is_global(v) || w->decided[v->id] || has_halo(&w->jobs[j].in[i]))
+            const tlc_layout *wanted = &w->jobs[j].in[i];
+            if (!v || !tlc_is_global(v) || has_halo(wanted) ||
+                (w->decided[v->id] && !is_blocked_vector(v, wanted)))
                 continue;
-            v->layout = w->jobs[j].in[i];
+            v->layout = *wanted;
             w->decided[v->id] = true;
         }
     }
@@ -178,10 +187,11 @@ static void settle_results(work *w)
         }
 }
 
-static bool satisfies(const tlc_layout *has, const tlc_layout *wanted)
+static bool satisfies(const tlc_value *v, const tlc_layout *wanted)
 {
+    const tlc_layout *has = &v->layout;
     if (has->kind != wanted->kind)
-        return false;
+        return tlc_is_global(v) && is_blocked_vector(v, has) && wanted->kind == TLC_PLAIN;
     for (int i = 0; i < 4; ++i)
         if (has->halo[i] < wanted->halo[i])
             return false;
@@ -209,7 +219,7 @@ static tlc_status satisfy(work *w, tlc_func *f, tlc_node *before, tlc_value **op
                           const tlc_layout *wanted)
 {
     tlc_value *v = *operand;
-    if (!v || satisfies(&v->layout, wanted))
+    if (!v || satisfies(v, wanted))
         return TLC_OK;
     if (v->kind == TLC_CONST && !has_halo(wanted)) {
         *operand = twin(w, v, wanted);

@@ -5,7 +5,7 @@
  *
  * computed in double and rounded to float once.  It fires where the convolution has no other
  * reader and weight, bias and all four vectors are constant; any other batch norm stays an
- * operator.  Under --precision fp64 none is folded: that build is what others are held
+ * operator.  That variance + epsilon is above 0 was checked when the node was made.  Under --precision fp64 none is folded: that build is what others are held
  * against, and folding would round its weights to float.
  */
 #include "pass_util.h"
@@ -14,27 +14,6 @@
 
 enum { X, SCALE, BIAS, MEAN, VARIANCE }; /* operands of batch_norm */
 enum { CONV_X, CONV_W, CONV_B, CONV_RESIDUAL };
-
-/* A variance below zero, or none to divide by, is an error of the file, folded or not. */
-static tlc_status check_variance(tlc_ctx *ctx, const tlc_node *n)
-{
-    const tlc_value *var = n->in[VARIANCE];
-    double epsilon = TLC_ATTRS(n, tlc_batch_norm_attrs)->epsilon;
-    if (!tlc_has_data(var))
-        return TLC_OK;
-    if (isnan(epsilon))
-        return tlc_fail(ctx, TLC_E_MALFORMED, "E_EPSILON", "epsilon is NaN");
-    for (int64_t c = 0; c < var->shape.dim[0]; ++c) {
-        double v = tlc_data_f64(var, c);
-        if (v < 0)
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_VARIANCE",
-                            "variance of channel %lld is %g, at least 0", (long long)c, v);
-        if (v + epsilon <= 0)
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_VARIANCE",
-                            "variance of channel %lld is 0 and so is epsilon", (long long)c);
-    }
-    return TLC_OK;
-}
 
 static tlc_node *foldable_conv(tlc_rewrite *rw, const tlc_node *bn)
 {
@@ -124,7 +103,6 @@ static tlc_status fold_func(tlc_ctx *ctx, tlc_func *f, tlc_pass_env *env)
         if (n->op != TLC_OP_BATCH_NORM)
             continue;
         tlc_at_node(ctx, n);
-        TLC_TRY(check_variance(ctx, n));
         tlc_node *conv = exact ? NULL : foldable_conv(&rw, n);
         if (!conv)
             continue;

@@ -120,11 +120,20 @@ static void conv2d_literal(tlc_cwriter *w, const tlc_node *n)
     tlc_w(w, " }");
 }
 
+/* Padding 3 channels to a block of 16 would do five times the work. */
+enum { STEM_CHANNELS = 4 };
+
+static bool serves_stem(const tlc_node *n)
+{
+    return serves_conv2d(n) && TLC_ATTRS(n, tlc_conv2d_attrs)->groups == 1 &&
+           channels(n->in[0]) <= STEM_CHANNELS;
+}
+
 /* Groups are whole blocks, or there is one. */
 static bool serves_direct(const tlc_node *n)
 {
     const int64_t groups = TLC_ATTRS(n, tlc_conv2d_attrs)->groups;
-    if (!serves_conv2d(n))
+    if (!serves_conv2d(n) || serves_stem(n))
         return false;
     return groups == 1 || (n->in[1]->shape.dim[1] % TLK_BLOCK == 0 &&
                            channels(n->out[0]) / groups % TLK_BLOCK == 0);
@@ -140,15 +149,6 @@ const tlc_kernel_fns tlc_kernel_fns_conv2d_direct = {
     .layouts = direct_layouts,
     .literal = conv2d_literal,
 };
-
-/* Padding 3 channels to a block of 16 would do five times the work. */
-enum { STEM_CHANNELS = 4 };
-
-static bool serves_stem(const tlc_node *n)
-{
-    return serves_conv2d(n) && TLC_ATTRS(n, tlc_conv2d_attrs)->groups == 1 &&
-           channels(n->in[0]) <= STEM_CHANNELS;
-}
 
 static void stem_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
 {

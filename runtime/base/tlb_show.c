@@ -105,10 +105,13 @@ static int width(const char *s)
 
 static void print_row(const tlb_table *t, int row, const int *widths, FILE *out)
 {
-    for (int i = 0; i < t->columns; ++i) {
+    int filled = t->columns; /* no blanks at the end of a line */
+    while (filled > 1 && !*t->cells[row * t->columns + filled - 1])
+        --filled;
+    for (int i = 0; i < filled; ++i) {
         const char *cell = t->cells[row * t->columns + i];
         int gap = widths[i] - width(cell);
-        bool last = i == t->columns - 1;
+        bool last = i == filled - 1;
         fprintf(out, "%s%*s%s", i ? "  " : "", t->right[i] ? gap : 0, "", cell);
         if (!t->right[i] && !last)
             fprintf(out, "%*s", gap, "");

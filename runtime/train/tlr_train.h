@@ -174,6 +174,10 @@ char *tlr_trainer_params(tlr_trainer *t);
 /* Weights mapped and the block used with this batch, one worker's scratch: what the compiler prints. */
 int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch);
 
+/* One line of metrics.jsonl. */
+tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);
+tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr);
+
 /* --- numbers ---------------------------------------------------------------------- */
 
 /* Mark round(n*share) of n samples as validation, seeded (Philox purpose 5). */

@@ -114,8 +114,4 @@ void tlr_order_use(tlr_trainer *t); /* t->order is that of the epoch under way *
 /* "DIR/NAME"; free().  NULL: no memory. */
 char *tlr_path(const char *dir, const char *name);
 
-/* One line of metrics.jsonl. */
-tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);
-tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr);
-
 #endif

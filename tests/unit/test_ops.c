@@ -95,7 +95,9 @@ static const good_case good[] = {
     { "adam_update", "p@f32:4 s@f32:4 s@f32:4 f32:4", "decoupled=true", NULL, 0 },
     { "linear_sgd", "p@f32:4,9 s@f32:4,9 f32:n,4 f32:n,9", NULL, NULL, 36 },
     { "linear_adam", "p@f64:4,9 s@f64:4,9 s@f64:4,9 f64:n,4 f64:n,9", NULL, NULL, 36 },
-    { "winograd_weights", "s@f32:36,16,32 c@f32:16,17,3,3", NULL, NULL, 0 },
+    { "winograd_weights", "s@f32:36,16,32 c@f32:16,32,3,3", NULL, NULL, 0 },
+    { "conv2d", "f32:n,32,8,8 s@f32:36,16,32 f32:16", "pad=1,1,1,1", "f32[n,16,8,8]",
+      16 * 64 * 288 },
 };
 
 #define MALFORMED TLC_E_MALFORMED
@@ -157,6 +159,8 @@ static const bad_case bad[] = {
       "epsilon is nan, at least 0" },
     { "batch_norm", "f32:n,2 f32:2 f32:2 f32:2 p@f32:2=1,-1", NULL, MALFORMED, "E_VARIANCE",
       "variance[1] is -1" },
+    { "batch_norm", "f32:n,2 f32:2 f32:2 f32:2 p@f32:2=1,-1", "epsilon=2", MALFORMED,
+      "E_VARIANCE", "variance[1] is -1 and epsilon 2" },
     { "batch_norm", "f32:n,2 f32:2 f32:2 f32:2 p@f32:2=0,1", "epsilon=0", MALFORMED,
       "E_VARIANCE", "variance[0] is 0 and epsilon 0" },
     { "clip", "f32:n", "lo=1 hi=0", MALFORMED, "E_ATTR", "lo is 1" },
@@ -256,10 +260,19 @@ static const bad_case bad[] = {
       "shape of dy is [n,5], [n,4] wanted" },
     { "linear_adam", "p@f32:4,9 s@f32:4,9 s@f32:4,9 f32:n,4 f32:n,8", NULL, MALFORMED, "E_SHAPE",
       "shape of x is [n,8], [n,9] wanted" },
-    { "winograd_weights", "s@f32:36,16,16 c@f32:4,4,5,5", NULL, MALFORMED, "E_SHAPE", "3x3" },
-    { "winograd_weights", "s@f32:36,4,4 c@f32:4,4,3,3", NULL, MALFORMED, "E_SHAPE",
-      "9216 elements wanted" },
-    { "winograd_weights", "f32:36,16,16 c@f32:4,4,3,3", NULL, MALFORMED, "E_WRITES", "a state" },
+    { "winograd_weights", "s@f32:36,16,16 c@f32:16,16,5,5", NULL, MALFORMED, "E_SHAPE",
+      "a 3x3 kernel wanted" },
+    { "winograd_weights", "s@f32:36,16,16 c@f32:16,4,3,3", NULL, MALFORMED, "E_SHAPE",
+      "blocks of 16" },
+    { "winograd_weights", "s@f32:36,16,16 c@f32:16,32,3,3", NULL, MALFORMED, "E_SHAPE",
+      "shape of u is [36,16,16], [36,16,32] wanted" },
+    { "winograd_weights", "f32:36,16,16 c@f32:16,16,3,3", NULL, MALFORMED, "E_WRITES",
+      "u is overwritten" },
+    { "conv2d", "f32:n,16,8,8 s@f32:36,16,16", "stride=2,2", MALFORMED, "E_SHAPE",
+      "a transformed weight" },
+    { "conv2d", "f32:n,16,8,8 s@f32:35,16,16", NULL, MALFORMED, "E_SHAPE",
+      "shape of w is [35,16,16]" },
+    { "conv2d", "f32:n,16,8,8 f32:36,16,16", NULL, MALFORMED, "E_RANK", "rank 3, 4 wanted" },
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

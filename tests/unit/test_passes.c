@@ -224,9 +224,10 @@ static void run_case(file_run *r, char *text, bool last)
         *expected = 0;
     setup s = parse_run_line(words);
     char *got = outcome(text, &s);
+    bool good = agrees(got, wanted);
     if (r->update) {
-        fprintf(r->update, "%s%s%s", text, got, last ? "" : separator);
-    } else if (!agrees(got, wanted)) {
+        fprintf(r->update, "%s%s%s", text, good ? wanted : got, last ? "" : separator);
+    } else if (!good) {
         print_error("%s: case %d\n--- input\n%s--- expected\n%s--- got\n%s", r->path, r->number,
                     text, wanted, got);
         ++r->failed;

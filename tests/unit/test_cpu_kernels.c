@@ -1,0 +1,739 @@
+/* test_cpu_kernels.c: the tuned CPU kernels against scalar chains of the same order.
+ *
+ * A kernel promises one chain of fused multiply-adds for each element, in a stated order, so the
+ * check is equality, not a tolerance: with any compiler and any register width.  Shapes are odd on
+ * purpose: channel tails, strides, dilation, halos larger than the padding, one-pixel planes.
+ * Every buffer lies between guards; results start as garbage, so what is not written shows; items
+ * run backwards must give the same bytes.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tlk_conv2d_depthwise.h"
+#include "tlk_conv2d_direct.h"
+#include "tlk_conv2d_stem.h"
+#include "tlk_elementwise.h"
+#include "tlk_linear.h"
+#include "tlk_linear_update.h"
+#include "tlk_pool2d.h"
+#include "tlk_relayout.h"
+
+/* --- buffers between guards ------------------------------------------------------ */
+
+enum { GUARD = 64 }; /* floats */
+#define GUARD_VALUE 12345.678f
+
+typedef struct buffer {
+    float *block, *at;
+    int64_t elems;
+} buffer;
+
+static buffer buffer_make(int64_t elems)
+{
+    buffer b = { .elems = elems };
+    b.block = malloc(sizeof(float) * (size_t)(elems + 2 * GUARD));
+    assert_non_null(b.block);
+    b.at = b.block + GUARD;
+    for (int64_t i = 0; i < elems + 2 * GUARD; ++i)
+        b.block[i] = GUARD_VALUE;
+    return b;
+}
+
+static void buffer_free(buffer *b)
+{
+    for (int i = 0; i < GUARD; ++i) {
+        assert_true(b->block[i] == GUARD_VALUE);
+        assert_true(b->at[b->elems + i] == GUARD_VALUE);
+    }
+    free(b->block);
+}
+
+static uint32_t random_state;
+
+static float random_float(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (float)(random_state >> 8) / 8388608.0f - 1.0f;
+}
+
+static float *random_floats(int64_t elems)
+{
+    float *v = malloc(sizeof(float) * (size_t)elems);
+    assert_non_null(v);
+    for (int64_t i = 0; i < elems; ++i)
+        v[i] = random_float();
+    return v;
+}
+
+/* --- blocked planes ----------------------------------------------------------------- */
+
+static int64_t map_elems(int64_t n, int c, bool is_blocked, tlk_plane p)
+{
+    return n * (is_blocked ? tlk_blocks(c) * TLK_BLOCK : c) * tlk_plane_elems(p);
+}
+
+static int64_t map_at(int c, bool is_blocked, tlk_plane p, int64_t n, int ch, int y, int x)
+{
+    const int64_t pixel = (int64_t)(p.top + y) * tlk_plane_cols(p) + p.left + x;
+    if (!is_blocked)
+        return (n * c + ch) * tlk_plane_elems(p) + pixel;
+    return ((n * tlk_blocks(c) + ch / TLK_BLOCK) * tlk_plane_elems(p) + pixel) * TLK_BLOCK
+           + ch % TLK_BLOCK;
+}
+
+/* Logical NCHW into the layout; everything else zero. */
+static buffer map_make(int64_t n, int c, bool is_blocked, tlk_plane p, const float *v)
+{
+    buffer b = buffer_make(map_elems(n, c, is_blocked, p));
+    memset(b.at, 0, sizeof(float) * (size_t)b.elems);
+    for (int64_t i = 0; i < n; ++i)
+        for (int ch = 0; ch < c; ++ch)
+            for (int y = 0; y < p.h; ++y)
+                for (int x = 0; x < p.w; ++x)
+                    b.at[map_at(c, is_blocked, p, i, ch, y, x)] = *v++;
+    return b;
+}
+
+/* Every stored element: the expected value, or zero in halo and padding of channels. */
+static void map_check(const char *name, const buffer *b, int64_t n, int c, bool is_blocked,
+                      tlk_plane p, const float *want)
+{
+    buffer w = map_make(n, c, is_blocked, p, want);
+    for (int64_t i = 0; i < b->elems; ++i)
+        if (!(b->at[i] == w.at[i]))
+            fail_msg("%s: element %lld is %.9g, %.9g wanted", name, (long long)i,
+                     (double)b->at[i], (double)w.at[i]);
+    buffer_free(&w);
+}
+
+static float act_of(tlk_act act, float lo, float hi, float x)
+{
+    if (act == TLK_ACT_RELU)
+        return x > 0.0f ? x : 0.0f;
+    if (act == TLK_ACT_CLIP)
+        return x < lo ? lo : x > hi ? hi : x;
+    return x;
+}
+
+/* --- convolution --------------------------------------------------------------------- */
+
+enum conv_kind { DIRECT, STEM, DEPTHWISE };
+
+typedef struct conv_case {
+    const char *name;
+    enum conv_kind kind;
+    const tlk_conv2d *s;
+    void (*run)(int64_t n, bool backwards, const float *x, const float *w, const float *b,
+                const float *r, float *y);
+} conv_case;
+
+/* A case is a constant structure and a function that runs its items, as in emitted code. */
+#define CONV_CASE(kernel, id, ...)                                                             \
+    static const tlk_conv2d id = { __VA_ARGS__ };                                              \
+    static void id##_run(int64_t n, bool backwards, const float *x, const float *w,            \
+                         const float *b, const float *r, float *y)                             \
+    {                                                                                          \
+        const int64_t items = tlk_##kernel##_items(&id, n);                                    \
+        for (int64_t i = 0; i < items; ++i)                                                    \
+            tlk_##kernel##_item(&id, backwards ? items - 1 - i : i, n, x, w, b, r, y);         \
+    }
+
+#define PLAIN_TAPS .sh = 1, .sw = 1, .dh = 1, .dw = 1
+
+CONV_CASE(conv2d_direct, d3x3, .ic = 32, .oc = 48, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 1, .x = { 9, 11, 1, 1, 1, 1 }, .y = { 9, 11, 1, 2, 3, 1 },
+          .r = { 9, 11, 0, 1, 2, 0 }, .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_direct, d3x3_tails, .ic = 21, .oc = 19, .groups = 1, .kh = 3, .kw = 3,
+          PLAIN_TAPS, .pad_top = 1, .pad_left = 1, .x = { 7, 7, 2, 3, 1, 1 },
+          .y = { 7, 7, 0, 0, 0, 0 }, .r = { 7, 7, 1, 1, 1, 1 }, .act = TLK_ACT_CLIP, .lo = -0.5f,
+          .hi = 0.75f)
+CONV_CASE(conv2d_direct, d3x3_stride, .ic = 16, .oc = 32, .groups = 1, .kh = 3, .kw = 3, .sh = 2,
+          .sw = 2, .dh = 1, .dw = 1, .pad_top = 1, .pad_left = 1, .x = { 13, 15, 1, 1, 1, 1 },
+          .y = { 7, 8, 1, 1, 1, 1 }, .r = { 7, 8, 0, 0, 0, 0 })
+CONV_CASE(conv2d_direct, d3x3_dilated, .ic = 16, .oc = 16, .groups = 1, .kh = 3, .kw = 3, .sh = 1,
+          .sw = 2, .dh = 2, .dw = 3, .pad_top = 2, .pad_left = 3, .x = { 10, 9, 2, 3, 2, 3 },
+          .y = { 10, 5, 0, 0, 0, 0 }, .r = { 10, 5, 0, 0, 0, 0 })
+CONV_CASE(conv2d_direct, d1x1, .ic = 64, .oc = 80, .groups = 1, .kh = 1, .kw = 1, PLAIN_TAPS,
+          .x = { 14, 14, 0, 0, 0, 0 }, .y = { 14, 14, 1, 1, 1, 1 }, .r = { 14, 14, 0, 0, 0, 0 },
+          .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_direct, d1x1_halo, .ic = 24, .oc = 16, .groups = 1, .kh = 1, .kw = 1, .sh = 2,
+          .sw = 2, .dh = 1, .dw = 1, .x = { 8, 8, 1, 1, 1, 1 }, .y = { 4, 4, 0, 0, 0, 0 },
+          .r = { 4, 4, 1, 1, 1, 1 })
+CONV_CASE(conv2d_direct, d_groups, .ic = 64, .oc = 96, .groups = 2, .kh = 3, .kw = 2, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 0, .x = { 5, 6, 1, 0, 1, 1 }, .y = { 5, 6, 0, 0, 0, 0 },
+          .r = { 5, 6, 0, 0, 0, 0 }, .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_direct, d_pixel, .ic = 40, .oc = 33, .groups = 1, .kh = 1, .kw = 1, PLAIN_TAPS,
+          .x = { 1, 1, 0, 0, 0, 0 }, .y = { 1, 1, 0, 0, 0, 0 }, .r = { 1, 1, 0, 0, 0, 0 })
+CONV_CASE(conv2d_direct, d_cut, .ic = 512, .oc = 16, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 1, .x = { 7, 7, 1, 1, 1, 1 }, .y = { 7, 7, 1, 1, 1, 1 },
+          .r = { 7, 7, 1, 1, 1, 1 }, .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_direct, d_bands, .ic = 16, .oc = 16, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .x = { 27, 29, 0, 0, 0, 0 }, .y = { 25, 27, 1, 0, 0, 1 }, .r = { 25, 27, 0, 0, 0, 0 })
+CONV_CASE(conv2d_stem, s7x7, .ic = 3, .oc = 40, .groups = 1, .kh = 7, .kw = 7, .sh = 2, .sw = 2,
+          .dh = 1, .dw = 1, .pad_top = 3, .pad_left = 3, .x = { 22, 23, 3, 3, 3, 3 },
+          .y = { 11, 12, 1, 1, 1, 1 }, .r = { 11, 12, 0, 0, 0, 0 }, .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_stem, s3x3, .ic = 1, .oc = 16, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 1, .x = { 5, 5, 2, 1, 1, 4 }, .y = { 5, 5, 0, 0, 0, 0 },
+          .r = { 5, 5, 0, 0, 0, 0 }, .act = TLK_ACT_CLIP, .lo = 0.0f, .hi = 1.0f)
+CONV_CASE(conv2d_stem, s_wide, .ic = 6, .oc = 5, .groups = 1, .kh = 2, .kw = 3, PLAIN_TAPS,
+          .x = { 4, 8, 0, 0, 0, 0 }, .y = { 3, 6, 0, 0, 0, 0 }, .r = { 3, 6, 0, 0, 0, 0 })
+CONV_CASE(conv2d_depthwise, w3x3, .ic = 40, .oc = 40, .groups = 40, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 1, .x = { 9, 10, 1, 1, 1, 1 }, .y = { 9, 10, 0, 0, 0, 0 },
+          .r = { 9, 10, 1, 0, 0, 0 }, .act = TLK_ACT_CLIP, .lo = 0.0f, .hi = 6.0f)
+CONV_CASE(conv2d_depthwise, w5x5, .ic = 16, .oc = 16, .groups = 16, .kh = 5, .kw = 5, .sh = 2,
+          .sw = 2, .dh = 1, .dw = 1, .pad_top = 2, .pad_left = 1, .x = { 14, 14, 2, 2, 2, 2 },
+          .y = { 7, 7, 0, 1, 0, 1 }, .r = { 7, 7, 0, 0, 0, 0 })
+CONV_CASE(conv2d_depthwise, w_bands, .ic = 17, .oc = 17, .groups = 17, .kh = 3, .kw = 3,
+          PLAIN_TAPS, .pad_top = 1, .pad_left = 1, .x = { 116, 111, 1, 1, 1, 1 },
+          .y = { 116, 111, 1, 1, 1, 1 }, .r = { 116, 111, 0, 0, 0, 0 }, .act = TLK_ACT_RELU)
+
+#define CASE(kind, id) { #id, kind, &id, id##_run }
+static const conv_case conv_cases[] = {
+    CASE(DIRECT, d3x3),      CASE(DIRECT, d3x3_tails), CASE(DIRECT, d3x3_stride),
+    CASE(DIRECT, d3x3_dilated), CASE(DIRECT, d1x1),    CASE(DIRECT, d1x1_halo),
+    CASE(DIRECT, d_groups),  CASE(DIRECT, d_pixel),    CASE(DIRECT, d_cut),
+    CASE(DIRECT, d_bands),   CASE(STEM, s7x7),         CASE(STEM, s3x3),
+    CASE(STEM, s_wide),      CASE(DEPTHWISE, w3x3),    CASE(DEPTHWISE, w5x5),
+    CASE(DEPTHWISE, w_bands),
+};
+
+/* Input element of group g, or 0 outside. */
+static float conv_input(const tlk_conv2d *s, const float *x, int64_t n, int c, int y, int col)
+{
+    if (y < 0 || col < 0 || y >= s->x.h || col >= s->x.w)
+        return 0.0f;
+    return x[((n * s->ic + c) * s->x.h + y) * s->x.w + col];
+}
+
+/* The promised chain; w is logical [oc][ic/groups][kh][kw]. */
+static float conv_element(const conv_case *k, const float *x, const float *w, float start,
+                          int64_t n, int oc, int oy, int ox)
+{
+    const tlk_conv2d *s = k->s;
+    const int icg = s->ic / s->groups;
+    const int first = oc / (s->oc / s->groups) * icg;
+    const int block = k->kind == DIRECT ? TLK_BLOCK : icg;
+    float acc = start;
+    for (int b = 0; b < icg; b += block)
+        for (int kh = 0; kh < s->kh; ++kh)
+            for (int kw = 0; kw < s->kw; ++kw)
+                for (int c = b; c < b + block && c < icg; ++c)
+                    acc = fmaf(w[((oc * icg + c) * s->kh + kh) * s->kw + kw],
+                               conv_input(s, x, n, first + c, oy * s->sh + kh * s->dh - s->pad_top,
+                                          ox * s->sw + kw * s->dw - s->pad_left),
+                               acc);
+    return acc;
+}
+
+static float *conv_expected(const conv_case *k, int64_t n, const float *x, const float *w,
+                            const float *b, const float *r)
+{
+    const tlk_conv2d *s = k->s;
+    float *y = random_floats(n * s->oc * s->y.h * s->y.w);
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; ++i)
+        for (int oc = 0; oc < s->oc; ++oc)
+            for (int oy = 0; oy < s->y.h; ++oy)
+                for (int ox = 0; ox < s->y.w; ++ox, ++at) {
+                    float v = conv_element(k, x, w, b ? b[oc] : 0.0f, i, oc, oy, ox);
+                    v = r ? v + r[at] : v;
+                    y[at] = act_of(s->act, s->lo, s->hi, v);
+                }
+    return y;
+}
+
+/* Position of a weight in OI16, STEM16 or DW16. */
+static int64_t weight_at(const conv_case *k, int oc, int c, int kh, int kw)
+{
+    const tlk_conv2d *s = k->s;
+    const int icg = s->ic / s->groups;
+    const int64_t ob = oc / TLK_BLOCK;
+    if (k->kind == DIRECT)
+        return ((((ob * tlk_blocks(icg) + c / TLK_BLOCK) * s->kh + kh) * s->kw + kw) * TLK_BLOCK
+                + c % TLK_BLOCK) * TLK_BLOCK + oc % TLK_BLOCK;
+    return (((ob * s->kh + kh) * s->kw + kw) * icg + c) * TLK_BLOCK + oc % TLK_BLOCK;
+}
+
+static buffer pack_weights(const conv_case *k, const float *w)
+{
+    const tlk_conv2d *s = k->s;
+    const int icg = s->ic / s->groups;
+    const int stored = k->kind == DIRECT ? tlk_blocks(icg) * TLK_BLOCK : icg;
+    buffer b = buffer_make((int64_t)tlk_blocks(s->oc) * TLK_BLOCK * stored * s->kh * s->kw);
+    memset(b.at, 0, sizeof(float) * (size_t)b.elems);
+    for (int oc = 0; oc < s->oc; ++oc)
+        for (int c = 0; c < icg; ++c)
+            for (int kh = 0; kh < s->kh; ++kh)
+                for (int kw = 0; kw < s->kw; ++kw)
+                    b.at[weight_at(k, oc, c, kh, kw)] = *w++;
+    return b;
+}
+
+static buffer pack_vector(int count, const float *v)
+{
+    const tlk_plane pixel = { 1, 1, 0, 0, 0, 0 };
+    return map_make(1, count, true, pixel, v);
+}
+
+static void conv_check(const conv_case *k, int64_t n, bool biased, bool residual)
+{
+    const tlk_conv2d *s = k->s;
+    float *x = random_floats(n * s->ic * s->x.h * s->x.w);
+    float *w = random_floats((int64_t)s->oc * (s->ic / s->groups) * s->kh * s->kw);
+    float *b = random_floats(s->oc);
+    float *r = random_floats(n * s->oc * s->y.h * s->y.w);
+    float *want = conv_expected(k, n, x, w, biased ? b : NULL, residual ? r : NULL);
+    buffer px = map_make(n, s->ic, k->kind != STEM, s->x, x);
+    buffer pw = pack_weights(k, w), pb = pack_vector(s->oc, b);
+    buffer pr = map_make(n, s->oc, true, s->r, r);
+    for (int backwards = 0; backwards < 2; ++backwards) {
+        buffer y = buffer_make(map_elems(n, s->oc, true, s->y));
+        k->run(n, backwards, px.at, pw.at, biased ? pb.at : NULL, residual ? pr.at : NULL, y.at);
+        map_check(k->name, &y, n, s->oc, true, s->y, want);
+        buffer_free(&y);
+    }
+    buffer_free(&px), buffer_free(&pw), buffer_free(&pb), buffer_free(&pr);
+    free(x), free(w), free(b), free(r), free(want);
+}
+
+static void conv_is_its_chain(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof conv_cases / sizeof conv_cases[0]; ++i) {
+        conv_check(&conv_cases[i], 1, true, false);
+        conv_check(&conv_cases[i], 3, false, true);
+    }
+}
+
+/* --- linear ------------------------------------------------------------------------------ */
+
+typedef struct linear_case {
+    int in, out;
+    int64_t n;
+} linear_case;
+
+/* Sizes with tails; more pictures than one group takes; more inputs than one item of an update. */
+static const linear_case linear_cases[] = {
+    { 7, 2, 1 }, { 130, 17, 3 }, { 300, 40, 7 }, { 33, 16, 100 }, { 1001, 5, 16 }, { 50, 130, 65 },
+};
+
+static buffer pack_linear(const linear_case *k, const float *w)
+{
+    const int64_t in = k->in;
+    buffer b = buffer_make(tlk_blocks(k->out) * TLK_BLOCK * in);
+    memset(b.at, 0, sizeof(float) * (size_t)b.elems);
+    for (int o = 0; o < k->out; ++o)
+        for (int i = 0; i < in; ++i)
+            b.at[(o / TLK_BLOCK * in + i) * TLK_BLOCK + o % TLK_BLOCK] = *w++;
+    return b;
+}
+
+static buffer copy_make(int64_t elems, const float *v)
+{
+    buffer b = buffer_make(elems);
+    memcpy(b.at, v, sizeof(float) * (size_t)elems);
+    return b;
+}
+
+static void check_equal(const char *name, const buffer *b, const float *want)
+{
+    for (int64_t i = 0; i < b->elems; ++i)
+        if (!(b->at[i] == want[i]))
+            fail_msg("%s: element %lld is %.9g, %.9g wanted", name, (long long)i,
+                     (double)b->at[i], (double)want[i]);
+}
+
+static void linear_check(const linear_case *k, tlk_act act, bool biased)
+{
+    const tlk_linear_packed s = { .in = k->in, .out = k->out, .act = act, .lo = -1, .hi = 2 };
+    float *x = random_floats(k->n * k->in), *w = random_floats((int64_t)k->out * k->in);
+    float *b = random_floats(k->out), *want = random_floats(k->n * k->out);
+    for (int64_t p = 0; p < k->n; ++p)
+        for (int o = 0; o < k->out; ++o) {
+            float acc = biased ? b[o] : 0.0f;
+            for (int i = 0; i < k->in; ++i)
+                acc = fmaf(x[p * k->in + i], w[(int64_t)o * k->in + i], acc);
+            want[p * k->out + o] = act_of(act, s.lo, s.hi, acc);
+        }
+    buffer px = copy_make(k->n * k->in, x), pw = pack_linear(k, w), pb = pack_vector(k->out, b);
+    for (int backwards = 0; backwards < 2; ++backwards) {
+        buffer y = buffer_make(k->n * k->out);
+        const int64_t items = tlk_linear_packed_items(&s, k->n);
+        for (int64_t i = 0; i < items; ++i)
+            tlk_linear_packed_item(&s, backwards ? items - 1 - i : i, k->n, px.at, pw.at,
+                                   biased ? pb.at : NULL, y.at);
+        check_equal("linear_packed", &y, want);
+        buffer_free(&y);
+    }
+    buffer_free(&px), buffer_free(&pw), buffer_free(&pb);
+    free(x), free(w), free(b), free(want);
+}
+
+static void linear_is_its_chain(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof linear_cases / sizeof linear_cases[0]; ++i) {
+        linear_check(&linear_cases[i], TLK_ACT_RELU, true);
+        linear_check(&linear_cases[i], TLK_ACT_CLIP, false);
+        linear_check(&linear_cases[i], TLK_ACT_NONE, true);
+    }
+}
+
+/* Sixteen chains, lane by lane over the blocks of outputs, then the tree. */
+static float grad_x_element(const linear_case *k, const float *dy, const float *w, int64_t p,
+                            int i)
+{
+    float lane[TLK_BLOCK] = { 0 };
+    for (int o = 0; o < k->out; ++o)
+        lane[o % TLK_BLOCK] = fmaf(dy[p * k->out + o], w[(int64_t)o * k->in + i],
+                                   lane[o % TLK_BLOCK]);
+    for (int half = 8; half >= 1; half /= 2)
+        for (int l = 0; l < half; ++l)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+static void linear_grad_x_is_its_chain(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < sizeof linear_cases / sizeof linear_cases[0]; ++c) {
+        const linear_case *k = &linear_cases[c];
+        const tlk_linear_grad_x_packed s = { .in = k->in, .out = k->out };
+        float *dy = random_floats(k->n * k->out), *w = random_floats((int64_t)k->out * k->in);
+        float *want = random_floats(k->n * k->in);
+        for (int64_t p = 0; p < k->n; ++p)
+            for (int i = 0; i < k->in; ++i)
+                want[p * k->in + i] = grad_x_element(k, dy, w, p, i);
+        buffer pd = copy_make(k->n * k->out, dy), pw = pack_linear(k, w);
+        for (int backwards = 0; backwards < 2; ++backwards) {
+            buffer dx = buffer_make(k->n * k->in);
+            const int64_t items = tlk_linear_grad_x_packed_items(&s, k->n);
+            for (int64_t i = 0; i < items; ++i)
+                tlk_linear_grad_x_packed_item(&s, backwards ? items - 1 - i : i, k->n, pd.at,
+                                              pw.at, dx.at);
+            check_equal("linear_grad_x_packed", &dx, want);
+            buffer_free(&dx);
+        }
+        buffer_free(&pd), buffer_free(&pw);
+        free(dy), free(w), free(want);
+    }
+}
+
+/* --- updates --------------------------------------------------------------------------------- */
+
+static const tlk_step adam_step = { .t = 3, .lr = 0.01, .weight_decay = 0.05, .beta1 = 0.9,
+                                    .beta2 = 0.999, .epsilon = 1e-8 };
+
+static float gradient(const linear_case *k, const float *dy, const float *x, int o, int i)
+{
+    float g = 0.0f;
+    for (int64_t p = 0; p < k->n; ++p)
+        g = fmaf(dy[p * k->out + o], x[p * k->in + i], g);
+    return g;
+}
+
+static void adam_scalar(bool decoupled, float g, float *w, float *m, float *v)
+{
+    const tlk_step *s = &adam_step;
+    const float decay = decoupled ? 0.0f : (float)s->weight_decay;
+    const float shrink = decoupled ? (float)(1.0 - s->lr * s->weight_decay) : 1.0f;
+    g += decay * *w;
+    *m = *m + (float)(1.0 - s->beta1) * (g - *m);
+    *v = (float)s->beta2 * *v + (float)(1.0 - s->beta2) * g * g;
+    const float root = (float)sqrt(1.0 - pow(s->beta2, (double)s->t));
+    const float scale = sqrtf(*v) / root + (float)s->epsilon;
+    const float rate = (float)(s->lr / (1.0 - pow(s->beta1, (double)s->t)));
+    *w = shrink * *w - rate * (*m / scale);
+}
+
+static void adam_check(const linear_case *k, bool decoupled, bool backwards)
+{
+    const tlk_linear_adam_packed s = { .in = k->in, .out = k->out, .decoupled = decoupled };
+    const int64_t weights = (int64_t)k->out * k->in;
+    float *dy = random_floats(k->n * k->out), *x = random_floats(k->n * k->in);
+    float *w = random_floats(weights), *m = random_floats(weights), *v = random_floats(weights);
+    for (int64_t i = 0; i < weights; ++i)
+        v[i] = v[i] * v[i];
+    buffer pw = pack_linear(k, w), pm = pack_linear(k, m), pv = pack_linear(k, v);
+    buffer pd = copy_make(k->n * k->out, dy), px = copy_make(k->n * k->in, x);
+    const int64_t items = tlk_linear_adam_packed_items(&s, k->n);
+    for (int64_t i = 0; i < items; ++i)
+        tlk_linear_adam_packed_item(&s, backwards ? items - 1 - i : i, k->n, &adam_step, pw.at,
+                                    pm.at, pv.at, pd.at, px.at);
+    for (int o = 0; o < k->out; ++o)
+        for (int i = 0; i < k->in; ++i) {
+            const int64_t at = (int64_t)o * k->in + i;
+            adam_scalar(decoupled, gradient(k, dy, x, o, i), &w[at], &m[at], &v[at]);
+        }
+    buffer qw = pack_linear(k, w), qm = pack_linear(k, m), qv = pack_linear(k, v);
+    check_equal("adam w", &pw, qw.at);
+    check_equal("adam m", &pm, qm.at);
+    check_equal("adam v", &pv, qv.at);
+    buffer_free(&pw), buffer_free(&pm), buffer_free(&pv), buffer_free(&pd), buffer_free(&px);
+    buffer_free(&qw), buffer_free(&qm), buffer_free(&qv);
+    free(dy), free(x), free(w), free(m), free(v);
+}
+
+static void adam_is_torchs_formula(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof linear_cases / sizeof linear_cases[0]; ++i) {
+        adam_check(&linear_cases[i], false, false);
+        adam_check(&linear_cases[i], true, true);
+    }
+}
+
+static void sgd_scalar(const tlk_step *s, bool nesterov, float g, float *w, float *b)
+{
+    const float momentum = (float)s->momentum;
+    float d;
+    g += (float)s->weight_decay * *w;
+    d = g;
+    if (s->momentum != 0.0) {
+        *b = s->t == 1 ? g : momentum * *b + (float)(1.0 - s->dampening) * g;
+        d = nesterov ? g + momentum * *b : *b;
+    }
+    *w -= (float)s->lr * d;
+}
+
+static void sgd_check(const linear_case *k, const tlk_step *step, bool nesterov)
+{
+    const tlk_linear_sgd_packed s = { .in = k->in, .out = k->out, .nesterov = nesterov };
+    const int64_t weights = (int64_t)k->out * k->in;
+    float *dy = random_floats(k->n * k->out), *x = random_floats(k->n * k->in);
+    float *w = random_floats(weights), *b = random_floats(weights);
+    buffer pw = pack_linear(k, w), pb = pack_linear(k, b);
+    buffer pd = copy_make(k->n * k->out, dy), px = copy_make(k->n * k->in, x);
+    for (int64_t i = tlk_linear_sgd_packed_items(&s, k->n); i-- > 0;)
+        tlk_linear_sgd_packed_item(&s, i, k->n, step, pw.at, pb.at, pd.at, px.at);
+    for (int o = 0; o < k->out; ++o)
+        for (int i = 0; i < k->in; ++i) {
+            const int64_t at = (int64_t)o * k->in + i;
+            sgd_scalar(step, nesterov, gradient(k, dy, x, o, i), &w[at], &b[at]);
+        }
+    buffer qw = pack_linear(k, w), qb = pack_linear(k, b);
+    check_equal("sgd w", &pw, qw.at);
+    check_equal("sgd buffer", &pb, qb.at);
+    buffer_free(&pw), buffer_free(&pb), buffer_free(&pd), buffer_free(&px);
+    buffer_free(&qw), buffer_free(&qb);
+    free(dy), free(x), free(w), free(b);
+}
+
+static void sgd_is_torchs_formula(void **state)
+{
+    (void)state;
+    static const tlk_step steps[] = {
+        { .t = 1, .lr = 0.1, .weight_decay = 0.01, .momentum = 0.9, .dampening = 0.1 },
+        { .t = 2, .lr = 0.1, .weight_decay = 0.01, .momentum = 0.9, .dampening = 0.1 },
+        { .t = 5, .lr = 0.1, .weight_decay = 0.0, .momentum = 0.0, .dampening = 0.0 },
+    };
+    for (size_t i = 0; i < sizeof linear_cases / sizeof linear_cases[0]; ++i)
+        for (size_t t = 0; t < sizeof steps / sizeof steps[0]; ++t)
+            sgd_check(&linear_cases[i], &steps[t], t == 1);
+}
+
+/* --- pooling ----------------------------------------------------------------------------------- */
+
+typedef struct pool_case {
+    const char *name;
+    bool max;
+    tlk_pool2d s;
+} pool_case;
+
+#define PLANES(xh, xw, yh, yw) .x = { xh, xw, 1, 2, 0, 1 }, .y = { yh, yw, 1, 1, 2, 0 }
+static const pool_case pool_cases[] = {
+    { "max 3x3 s2", true,
+      { .c = 20, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .dh = 1, .dw = 1, .pad_top = 1,
+        .pad_left = 1, .pad_bottom = 1, .pad_right = 1, PLANES(9, 10, 5, 5) } },
+    { "max ceil", true,
+      { .c = 16, .kh = 2, .kw = 3, .sh = 2, .sw = 2, .dh = 1, .dw = 1, PLANES(7, 8, 4, 4) } },
+    { "max dilated", true,
+      { .c = 3, .kh = 2, .kw = 2, .sh = 1, .sw = 2, .dh = 3, .dw = 2, .pad_left = 1,
+        .pad_right = 1, PLANES(8, 9, 5, 5) } },
+    { "avg 2x2", false,
+      { .c = 33, .kh = 2, .kw = 2, .sh = 2, .sw = 2, .dh = 1, .dw = 1, PLANES(6, 6, 3, 3) } },
+    { "avg padded", false,
+      { .c = 16, .kh = 3, .kw = 3, .sh = 1, .sw = 2, .dh = 1, .dw = 1, .pad_top = 1,
+        .pad_left = 1, .pad_bottom = 1, .pad_right = 1, PLANES(5, 6, 5, 3) } },
+    { "avg counts padding", false,
+      { .c = 16, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .dh = 1, .dw = 1, .pad_top = 1,
+        .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .count_include_pad = true,
+        PLANES(6, 6, 4, 4) } },
+};
+
+/* One window of a logical plane. */
+static float pool_element(const pool_case *k, const float *x, int oy, int ox)
+{
+    const tlk_pool2d *s = &k->s;
+    float best = -INFINITY, sum = 0.0f;
+    int inside = 0, padded = 0;
+    for (int i = 0; i < s->kh; ++i)
+        for (int j = 0; j < s->kw; ++j) {
+            const int y = oy * s->sh - s->pad_top + i * s->dh;
+            const int c = ox * s->sw - s->pad_left + j * s->dw;
+            padded += y < s->x.h + s->pad_bottom && c < s->x.w + s->pad_right;
+            if (y < 0 || c < 0 || y >= s->x.h || c >= s->x.w)
+                continue;
+            const float v = x[y * s->x.w + c];
+            best = v > best || v != v ? v : best;
+            sum += v;
+            ++inside;
+        }
+    return k->max ? best : sum / (float)(s->count_include_pad ? padded : inside);
+}
+
+static void pools_clip_windows(void **state)
+{
+    (void)state;
+    const int64_t n = 2;
+    for (size_t c = 0; c < sizeof pool_cases / sizeof pool_cases[0]; ++c) {
+        const pool_case *k = &pool_cases[c];
+        const tlk_pool2d *s = &k->s;
+        const int xp = s->x.h * s->x.w, yp = s->y.h * s->y.w;
+        float *x = random_floats(n * s->c * xp), *want = random_floats(n * s->c * yp);
+        for (int64_t p = 0; p < n * s->c; ++p)
+            for (int i = 0; i < yp; ++i)
+                want[p * yp + i] = pool_element(k, x + p * xp, i / s->y.w, i % s->y.w);
+        buffer px = map_make(n, s->c, true, s->x, x);
+        buffer y = buffer_make(map_elems(n, s->c, true, s->y));
+        if (!k->max) /* a halo is not read */
+            px.at[0] = 0.0f;
+        for (int64_t i = tlk_max_pool2d_c16_items(s, n); i-- > 0;)
+            if (k->max)
+                tlk_max_pool2d_c16_item(s, i, n, px.at, y.at);
+            else
+                tlk_avg_pool2d_c16_item(s, i, n, px.at, y.at);
+        for (int64_t i = 0; i < y.elems; ++i) /* lanes without a channel: maximum of zeros */
+            assert_false(y.at[i] == GUARD_VALUE);
+        map_check(k->name, &y, n, s->c, true, s->y, want);
+        buffer_free(&px), buffer_free(&y);
+        free(x), free(want);
+    }
+}
+
+static void max_pool_keeps_nan(void **state)
+{
+    (void)state;
+    const tlk_pool2d s = { .c = 16, .kh = 2, .kw = 2, .sh = 2, .sw = 2, .dh = 1, .dw = 1,
+                           .x = { 2, 2, 0, 0, 0, 0 }, .y = { 1, 1, 0, 0, 0, 0 } };
+    float x[4 * TLK_BLOCK] = { 0 }, y[TLK_BLOCK];
+    x[0 * TLK_BLOCK + 3] = NAN; /* first of its window */
+    x[3 * TLK_BLOCK + 5] = NAN; /* last of its window */
+    tlk_max_pool2d_c16_item(&s, 0, 1, x, y);
+    for (int l = 0; l < TLK_BLOCK; ++l)
+        assert_int_equal(isnan(y[l]) != 0, l == 3 || l == 5);
+}
+
+static void mean_sums_rows(void **state)
+{
+    (void)state;
+    static const tlk_mean_c16 s = { .c = 37, .x = { 7, 5, 1, 0, 2, 1 } };
+    const int64_t n = 3;
+    float *x = random_floats(n * s.c * 35), *want = random_floats(n * s.c);
+    for (int64_t p = 0; p < n * s.c; ++p) {
+        float sum = 0.0f;
+        for (int h = 0; h < 7; ++h) {
+            float row = 0.0f;
+            for (int w = 0; w < 5; ++w)
+                row += x[p * 35 + h * 5 + w];
+            sum += row;
+        }
+        want[p] = sum / 35.0f;
+    }
+    buffer px = map_make(n, s.c, true, s.x, x), y = buffer_make(n * s.c);
+    for (int64_t i = tlk_mean_c16_items(&s, n); i-- > 0;)
+        tlk_mean_c16_item(&s, i, n, px.at, y.at);
+    check_equal("mean_c16", &y, want);
+    buffer_free(&px), buffer_free(&y);
+    free(x), free(want);
+}
+
+/* --- elementwise, padding, relayout ------------------------------------------------------------ */
+
+static const tlk_plane bare = { 5, 6, 0, 0, 0, 0 };
+static const tlk_plane haloed = { 5, 6, 2, 1, 1, 3 };
+enum { ELEMS = 3 * 21 * 30, PICTURES = 3, CHANNELS = 21 };
+
+static void add_and_act(void **state)
+{
+    (void)state;
+    const tlk_add_c16 s = { CHANNELS, bare, haloed, haloed };
+    const tlk_act_c16 t = { CHANNELS, bare, haloed, TLK_ACT_CLIP, -0.25f, 0.5f };
+    float *a = random_floats(ELEMS), *b = random_floats(ELEMS), *want = random_floats(ELEMS);
+    buffer pa = map_make(PICTURES, CHANNELS, true, bare, a);
+    buffer pb = map_make(PICTURES, CHANNELS, true, haloed, b);
+    buffer y = buffer_make(pb.elems);
+    for (int64_t i = tlk_add_c16_items(&s, PICTURES); i-- > 0;)
+        tlk_add_c16_item(&s, i, PICTURES, pa.at, pb.at, y.at);
+    for (int i = 0; i < ELEMS; ++i)
+        want[i] = a[i] + b[i];
+    map_check("add_c16", &y, PICTURES, CHANNELS, true, haloed, want);
+    for (int64_t i = tlk_act_c16_items(&t, PICTURES); i-- > 0;)
+        tlk_act_c16_item(&t, i, PICTURES, pa.at, y.at);
+    for (int i = 0; i < ELEMS; ++i)
+        want[i] = act_of(t.act, t.lo, t.hi, a[i]);
+    map_check("act_c16", &y, PICTURES, CHANNELS, true, haloed, want);
+    buffer_free(&pa), buffer_free(&pb), buffer_free(&y);
+    free(a), free(b), free(want);
+}
+
+static void pad_fills_with_its_value(void **state)
+{
+    (void)state;
+    const tlk_pad_c16 s = { .c = CHANNELS, .top = 1, .left = 2, .value = 1.5f, .x = haloed,
+                            .y = { 8, 9, 1, 1, 0, 1 } };
+    float *x = random_floats(ELEMS), *want = random_floats(PICTURES * CHANNELS * 72);
+    for (int i = 0; i < PICTURES * CHANNELS * 72; ++i) {
+        const int y = i % 72 / 9 - 1, c = i % 9 - 2;
+        want[i] = y < 0 || c < 0 || y >= 5 || c >= 6 ? 1.5f : x[i / 72 * 30 + y * 6 + c];
+    }
+    buffer px = map_make(PICTURES, CHANNELS, true, haloed, x);
+    buffer y = buffer_make(map_elems(PICTURES, CHANNELS, true, s.y));
+    for (int64_t i = tlk_pad_c16_items(&s, PICTURES); i-- > 0;)
+        tlk_pad_c16_item(&s, i, PICTURES, px.at, y.at);
+    map_check("pad_c16", &y, PICTURES, CHANNELS, true, s.y, want);
+    buffer_free(&px), buffer_free(&y);
+    free(x), free(want);
+}
+
+static void relayout_moves_between_layouts(void **state)
+{
+    (void)state;
+    float *x = random_floats(ELEMS);
+    for (int c = 0; c < 16; ++c) {
+        const tlk_relayout s = { .c = CHANNELS, .x_blocked = c & 1, .y_blocked = c >> 1 & 1,
+                                 .x = c & 4 ? haloed : bare, .y = c & 8 ? haloed : bare };
+        buffer px = map_make(PICTURES, CHANNELS, s.x_blocked, s.x, x);
+        buffer y = buffer_make(map_elems(PICTURES, CHANNELS, s.y_blocked, s.y));
+        for (int64_t i = tlk_relayout_items(&s, PICTURES); i-- > 0;)
+            tlk_relayout_item(&s, i, PICTURES, px.at, y.at);
+        map_check("relayout", &y, PICTURES, CHANNELS, s.y_blocked, s.y, x);
+        buffer_free(&px), buffer_free(&y);
+    }
+    free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conv_is_its_chain),
+        cmocka_unit_test(linear_is_its_chain),
+        cmocka_unit_test(linear_grad_x_is_its_chain),
+        cmocka_unit_test(adam_is_torchs_formula),
+        cmocka_unit_test(sgd_is_torchs_formula),
+        cmocka_unit_test(pools_clip_windows),
+        cmocka_unit_test(max_pool_keeps_nan),
+        cmocka_unit_test(mean_sums_rows),
+        cmocka_unit_test(add_and_act),
+        cmocka_unit_test(pad_fills_with_its_value),
+        cmocka_unit_test(relayout_moves_between_layouts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
