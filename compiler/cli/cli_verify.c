@@ -1,9 +1,9 @@
 /* cli_verify.c: `tlc verify`: the generated code against target ref in fp64, layer by layer.
  *
  * The network is compiled twice into a temporary folder, both times with every forward value
- * kept; both are built and run on one input; then the values are compared pairwise.  The passes
- * before layouts do not depend on the target, so the k-th value of one (relayouts left out) is the
- * k-th of the other.
+ * kept; both are built and run on one input; then values of one name are compared.  A fused
+ * operator's result has the name of the last operator that it absorbed, and the reference, in
+ * which batch norms are not folded, has a value of that name too.
  */
 #define _GNU_SOURCE /* nftw */
 #include "cli.h"
@@ -185,16 +185,6 @@ static tlc_status compare_value(tlc_ctx *ctx, const char *layer, const tlb_tenso
     return TLC_OK;
 }
 
-/* The next entry of manifest "values" from *at on that is no relayout; NULL: none. */
-static json_t *next_value(json_t *values, size_t *at)
-{
-    json_t *v;
-    while ((v = json_array_get(values, (*at)++)))
-        if (strcmp(json_string_value(json_object_get(v, "op")), "relayout") != 0)
-            return v;
-    return NULL;
-}
-
 static const tlb_tensor *tensor_of(const side *s, const json_t *value)
 {
     char id[24];
@@ -202,24 +192,38 @@ static const tlb_tensor *tensor_of(const side *s, const json_t *value)
     return tlb_safetensors_find(&s->values, id);
 }
 
+/* The value of `s` that has the name; NULL: none, as inside a fused operator. */
+static const tlb_tensor *value_by_name(const side *s, const char *name)
+{
+    json_t *value;
+    size_t i;
+    json_array_foreach(json_object_get(s->manifest, "values"), i, value) {
+        const char *other = json_string_value(json_object_get(value, "name"));
+        if (other && strcmp(other, name) == 0)
+            return tensor_of(s, value);
+    }
+    return NULL;
+}
+
 static tlc_status compare(tlc_ctx *ctx, const side *x, const side *ref, tlb_table *table, bool json,
                           worst *w)
 {
-    json_t *xs = json_object_get(x->manifest, "values");
-    json_t *refs = json_object_get(ref->manifest, "values");
-    size_t i = 0, k = 0;
-    for (;;) {
-        json_t *a = next_value(xs, &i), *b = next_value(refs, &k);
-        if (!a && !b)
-            return TLC_OK;
-        const tlb_tensor *ta = a ? tensor_of(x, a) : NULL, *tb = b ? tensor_of(ref, b) : NULL;
-        if (!ta || !tb)
-            return tlc_fail(ctx, TLC_E_INTERNAL, "E_VERIFY", "the two targets keep different values");
-        const char *name = json_string_value(json_object_get(b, "name"));
-        const char *quoted = tlc_quote_name(ctx, name && *name ? name : "(made by a pass)");
+    json_t *value;
+    size_t i;
+    json_array_foreach(json_object_get(x->manifest, "values"), i, value) {
+        const char *name = json_string_value(json_object_get(value, "name"));
+        const char *node = json_string_value(json_object_get(value, "node"));
+        const tlb_tensor *b = name ? value_by_name(ref, name) : NULL, *a = tensor_of(x, value);
+        if (!a || !b)
+            continue;
+        const char *quoted = tlc_quote_name(ctx, node ? node : name);
         const char *layer = tlc_arena_strndup(&ctx->arena, quoted + 1, strlen(quoted) - 2);
-        TLC_TRY(compare_value(ctx, layer, ta, tb, table, json, w));
+        if (a->n_bytes / 4 != b->n_bytes / 8 && a->n_bytes != b->n_bytes)
+            return tlc_fail(ctx, TLC_E_INTERNAL, "E_VERIFY", "%s: the targets' shapes differ", layer);
+        TLC_TRY(compare_value(ctx, layer, a, b, table, json, w));
     }
+    return w->layer ? TLC_OK
+                    : tlc_fail(ctx, TLC_E_INTERNAL, "E_VERIFY", "the targets share no value");
 }
 
 static tlc_status verify_in(tlc_ctx *ctx, const tlb_args *a, const char *dir, worst *w,

@@ -18,7 +18,8 @@
 typedef struct printer {
     tlc_cwriter *w;
     tlc_ctx *ctx;
-    int *number;   /* by value id: its number, -1: printed by name */
+    int *number;   /* by value id: its number, -1: printed by name; NULL: the ids themselves, which
+                    * emitted names and offsets carry */
     int n_numbers; /* given out */
 } printer;
 
@@ -56,6 +57,8 @@ static void w_ref(printer *p, const tlc_value *v)
 {
     if (!v)
         tlc_w(p->w, "_");
+    else if (!p->number)
+        tlc_w(p->w, "%%%d", v->id);
     else if (p->number[v->id] >= 0)
         tlc_w(p->w, "%%%d", p->number[v->id]);
     else
@@ -383,12 +386,7 @@ static bool is_comment_name(const char *name)
 
 void tlc_print_node(tlc_cwriter *w, const tlc_node *n, bool names_as_plain_comment)
 {
-    const tlc_module *m = n->func->module;
-    printer p = { .w = w, .ctx = m->ctx };
-    p.number = TLC_NEW_ARRAY(&m->ctx->arena, int, m->n_values);
-    /* Every value by its id: the numbers that emitted names and offsets carry. */
-    for (int i = 0; i < m->n_values; ++i)
-        p.number[i] = i;
+    printer p = { .w = w, .ctx = n->func->module->ctx };
     w_node(&p, n);
     if (!names_as_plain_comment)
         w_origin(w, n->name);

@@ -52,17 +52,11 @@ static int copy_of(const tlc_layout *l)
 
 /* --- winograd ----------------------------------------------------------------------- */
 
-enum { TRANSFORMED = 36, BLOCK = 16 }; /* 6 x 6 numbers of a 3 x 3 filter; channels a block */
-
-static int64_t in_blocks(int64_t channels)
-{
-    return (channels + BLOCK - 1) / BLOCK * BLOCK;
-}
+enum { TRANSFORMED = 36 }; /* 6 x 6 numbers of a 3 x 3 filter */
 
 static tlc_value *winograd_state(work *w, tlc_value *weight)
 {
-    const int64_t *s = weight->shape.dim;
-    int64_t dim[] = { TRANSFORMED, in_blocks(s[0]), in_blocks(s[1]) };
+    int64_t dim[] = { TRANSFORMED, weight->shape.dim[0], weight->shape.dim[1] };
     const char *name = tlc_arena_printf(&w->ctx->arena, "%s.winograd",
                                         weight->name ? weight->name : "");
     return tlc_global_add(w->m, TLC_STATE, name, weight->type, tlc_shape_make(3, dim));

@@ -5,8 +5,9 @@
  *
  * computed in double and rounded to float once.  It fires where the convolution has no other
  * reader and weight, bias and all four vectors are constant; any other batch norm stays an
- * operator.  That variance + epsilon is above 0 was checked when the node was made.  Under --precision fp64 none is folded: that build is what others are held
- * against, and folding would round its weights to float.
+ * operator.  That variance + epsilon is above 0 was checked when the node was made.  Under
+ * --precision fp64 none is folded: that build is what others are held against, and folding
+ * would round its weights to float.
  */
 #include "pass_util.h"
 

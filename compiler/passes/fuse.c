@@ -7,6 +7,9 @@
  * A kernel applies bias, then residual, then activation; nodes are fused in that order alone,
  * and only where the fused value has no other reader.  Values that cross a function's end are
  * returns, which count as readers: nothing is fused across the cut.
+ *
+ * --no-fuse keeps every forward value, to be compared one by one; gradients are none, and
+ * their updates are fused all the same.
  */
 #include "pass_util.h"
 
@@ -130,7 +133,7 @@ static int *positions(const tlc_func *f)
     return position;
 }
 
-static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f)
+static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f, bool forward)
 {
     int *position = positions(f);
     tlc_rewrite rw = tlc_rewrite_begin(f);
@@ -139,10 +142,12 @@ static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f)
         switch (n->op) {
         case TLC_OP_RELU:
         case TLC_OP_CLIP:
-            fuse_activation(&rw, n);
+            if (forward)
+                fuse_activation(&rw, n);
             break;
         case TLC_OP_ADD:
-            fuse_residual(&rw, position, n);
+            if (forward)
+                fuse_residual(&rw, position, n);
             break;
         case TLC_OP_SGD_UPDATE:
         case TLC_OP_ADAM_UPDATE:
@@ -158,9 +163,7 @@ static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f)
 
 tlc_status tlc_pass_fuse(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
 {
-    if (env->options->no_fuse)
-        return TLC_OK;
     for (tlc_func *f = m->first_func; f; f = f->next)
-        TLC_TRY(fuse_func(ctx, f));
+        TLC_TRY(fuse_func(ctx, f, !env->options->no_fuse));
     return TLC_OK;
 }

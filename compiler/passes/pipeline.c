@@ -77,6 +77,8 @@ static int64_t param_elems(const tlc_module *m)
     return elems;
 }
 
+enum { BN_PARAMS_END = 3 }; /* scale and bias; behind them stand running statistics */
+
 /* Constants that stand where an operator takes weights; those of arithmetic are no parameters. */
 static int64_t frozen_elems(const tlc_module *m)
 {
@@ -84,9 +86,10 @@ static int64_t frozen_elems(const tlc_module *m)
     int64_t elems = 0;
     for (const tlc_func *f = m->first_func; f; f = f->next)
         for (const tlc_node *n = f->first; n; n = n->next) {
-            if (!tlc_op_has(n->op, TLC_T_LINEAR) && n->op != TLC_OP_BATCH_NORM)
+            bool norm = n->op == TLC_OP_BATCH_NORM;
+            if (!tlc_op_has(n->op, TLC_T_LINEAR) && !norm)
                 continue;
-            for (int i = 1; i < n->n_in; ++i) {
+            for (int i = 1; i < (norm ? BN_PARAMS_END : n->n_in); ++i) {
                 const tlc_value *v = n->in[i];
                 if (!v || v->kind != TLC_CONST || seen[v->id])
                     continue;

@@ -1,10 +1,10 @@
 /* liveness.c: how long each value of a function is needed, and which values share a buffer.
  *
- * One sweep forwards.  Which value dies at a node is known only from the readers after it, so the
- * last reader of every value, readers of its views included, is collected before.
+ * One sweep forwards, after one that notes the last reader of every value.
  *
- * Invariant of the sweep: buffer[b].to is the last reader of all values that share b so far, so a
- * buffer whose `to` is the current node holds nothing that anyone reads later.
+ * Invariant: buffer[b].to is the last reader of all values that share b so far, so a buffer whose
+ * `to` is the current node holds nothing that anyone reads later.  A view cannot escape it: the
+ * view's node reads its operand, and from there on the view's readers count for the buffer.
  */
 #include "plan_parts.h"
 
@@ -12,30 +12,19 @@ typedef struct sweep {
     const tlc_func *f;
     tlc_lives *lives;
     tlc_arena *arena;
-    int *last;  /* by value id: last reader of the value or of a view of it; -1: none */
+    int *last;  /* by value id: last node that reads it, views among them; -1: none */
     bool in_place, keep;
 } sweep;
 
-static void raise_to(int *last, int at)
-{
-    if (*last < at)
-        *last = at;
-}
-
-/* Backwards, so that a view knows its own last reader before its operand is looked at. */
 static void collect_last(sweep *s)
 {
-    int at = s->f->n_nodes;
-    for (size_t i = 0; i < s->f->n_out; ++i)
-        raise_to(&s->last[s->f->out[i]->id], at);
-    for (const tlc_node *n = s->f->last; n; n = n->prev) {
-        --at;
+    int at = 0;
+    for (const tlc_node *n = s->f->first; n; n = n->next, ++at)
         for (int i = 0; i < n->n_in; ++i)
             if (n->in[i])
-                raise_to(&s->last[n->in[i]->id], at);
-        if (tlc_kernel_is_alias(n))
-            raise_to(&s->last[n->in[0]->id], s->last[n->out[0]->id]);
-    }
+                s->last[n->in[i]->id] = at;
+    for (size_t i = 0; i < s->f->n_out; ++i)
+        s->last[s->f->out[i]->id] = at;
 }
 
 static void new_buffer(sweep *s, const tlc_value *v, int from)

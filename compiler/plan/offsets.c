@@ -33,34 +33,40 @@ static int64_t round_up(int64_t bytes)
     return (bytes + TLC_PLAN_ALIGN - 1) / TLC_PLAN_ALIGN * TLC_PLAN_ALIGN;
 }
 
+/* What is placed, side by side in memory: the search reads all of it for every buffer, and graphs
+ * of tens of thousands of nodes must not take long. */
+typedef struct span {
+    int from, to;
+    int64_t offset, end;
+} span;
+
 /* Lowest offset at which `b` meets nobody alive with it. */
-static int64_t first_fit(tlc_buffer *const *placed, size_t count, const tlc_buffer *b)
+static int64_t first_fit(const span *placed, size_t count, const tlc_buffer *b)
 {
     int64_t at = 0, need = round_up(b->bytes);
     for (size_t i = 0; i < count; ++i) {
-        const tlc_buffer *p = placed[i];
+        const span *p = &placed[i];
         if (p->from > b->to || b->from > p->to)
             continue;
         if (p->offset - at >= need)
             break;
-        int64_t end = p->offset + round_up(p->bytes);
-        at = end > at ? end : at;
+        at = p->end > at ? p->end : at;
     }
     return at;
 }
 
-static void insert_sorted(tlc_buffer **placed, size_t count, tlc_buffer *b)
+static void insert_sorted(span *placed, size_t count, span s)
 {
     size_t lo = 0, hi = count;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (placed[mid]->offset <= b->offset)
+        if (placed[mid].offset <= s.offset)
             lo = mid + 1;
         else
             hi = mid;
     }
     memmove(&placed[lo + 1], &placed[lo], (count - lo) * sizeof *placed);
-    placed[lo] = b;
+    placed[lo] = s;
 }
 
 static int64_t one_after_another(tlc_buffer *buffers, size_t count)
@@ -79,7 +85,7 @@ int64_t tlc_plan_offsets(tlc_arena *scratch, tlc_buffer *buffers, size_t count, 
         return one_after_another(buffers, count);
     tlc_arena_mark mark = tlc_arena_save(scratch);
     ordered *order = TLC_NEW_ARRAY(scratch, ordered, count);
-    tlc_buffer **placed = TLC_NEW_ARRAY(scratch, tlc_buffer *, count + 1);
+    span *placed = TLC_NEW_ARRAY(scratch, span, count + 1);
     int64_t total = 0;
     for (size_t i = 0; i < count; ++i)
         order[i] = (ordered){ &buffers[i], i };
@@ -87,8 +93,8 @@ int64_t tlc_plan_offsets(tlc_arena *scratch, tlc_buffer *buffers, size_t count, 
     for (size_t i = 0; i < count; ++i) {
         tlc_buffer *b = &buffers[order[i].index];
         b->offset = first_fit(placed, i, b);
-        insert_sorted(placed, i, b);
         int64_t end = b->offset + round_up(b->bytes);
+        insert_sorted(placed, i, (span){ b->from, b->to, b->offset, end });
         total = end > total ? end : total;
     }
     tlc_arena_rewind(scratch, mark);

@@ -91,6 +91,8 @@ tlb_status trainer_photos_list(trainer_data *d, const char *photos, int use, int
 tlb_status trainer_photos_open(trainer_data *d, int readers);
 tlb_status trainer_photos_read(void *self, int64_t sample, int reader, void *input);
 tlb_status trainer_arrays_list(trainer_data *d, const char *spec, trainer_list *out);
+/* Take origin[sample], the row of X; freed by close. */
+void trainer_arrays_order(trainer_data *d, int64_t *origin);
 void trainer_arrays_close(trainer_data *d);
 
 /* --- trainer_run.c: the run folder ----------------------------------------------------- */

@@ -170,7 +170,7 @@ int main(int argc, char **argv)
     bool done = false;
     setlocale(LC_CTYPE, "");
     tlb_status status =
-        tlb_args_parse(&args, TLB_PROGRAM_TRAINER, argc, argv, tlr_cli_version(), &done);
+        tlb_args_parse(&args, TLB_PROGRAM_TRAINER, argc, argv, tlr_cli_version("trainer"), &done);
     if (status != TLB_OK || done)
         return status;
     trainer t = { .args = &args, .argc = argc, .argv = argv };

@@ -63,7 +63,7 @@ size_t tlr_pixels_scratch_bytes(const tlr_preprocess *p, int width, int height)
     axis x, y;
     tlr_window w = window_of(p, width, height, &x, &y);
     return crop_bytes(p) + tlr_window_scratch_bytes(w.cols, tlr_resize_taps(width, w.out_w),
-                                                    tlr_resize_taps(height, w.out_h));
+                                                    tlr_resize_taps(height, w.out_h), width);
 }
 
 static int most_taps(int smallest_out)
@@ -75,7 +75,7 @@ size_t tlr_pixels_scratch_max(const tlr_preprocess *p)
 {
     int s = p->resize_short;
     int x = most_taps(s > 0 ? s : p->resize_w), y = most_taps(s > 0 ? s : p->resize_h);
-    return crop_bytes(p) + tlr_window_scratch_bytes(p->crop_w, x, y);
+    return crop_bytes(p) + tlr_window_scratch_bytes(p->crop_w, x, y, MAX_SIDE);
 }
 
 static int picture_ok(const tlr_picture *pic)

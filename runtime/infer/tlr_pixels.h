@@ -19,7 +19,7 @@ size_t tlr_pixels_scratch_max(const tlr_preprocess *p); /* enough for a picture 
 tlr_status tlr_pixels_to_input(const tlr_preprocess *p, const tlr_picture *pic, tlr_type type,
                                void *input, void *scratch);
 
-/* Pillow 10's Image.resize(BILINEAR) on packed RGB: two passes, 22-bit fixed point, 8-bit between.
+/* Pillow's Image.resize(BILINEAR) to packed RGB: two passes, 22-bit fixed point, 8-bit between.
  * src h*w*3, dst dst_h*dst_w*3; scratch as tlr_resize_scratch_bytes says. */
 size_t tlr_resize_scratch_bytes(int w, int h, int dst_w, int dst_h);
 void tlr_resize_rgb(const uint8_t *src, int w, int h, ptrdiff_t stride_bytes, tlr_pixels format,

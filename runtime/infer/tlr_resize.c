@@ -1,10 +1,11 @@
 /* tlr_resize.c: Pillow's antialiased bilinear resize, byte for byte.
  *
- * Two passes, across then down, with 8 bits between them.  A weight is a triangle's value,
- * normalised in double and rounded to 22-bit fixed point; the sums are integers, so that
- * order and vector width do not matter.  Rows that the second pass still needs are kept in a
- * ring: memory depends on the ratio of sizes, not on the height.
- * Reference: Pillow 10, src/libImaging/Resample.c.
+ * Two passes with 8 bits between them.  A weight is a triangle's value, normalised in double and
+ * rounded to 22-bit fixed point; the sums are integers, so that order and vector width do not
+ * matter.  Across comes first, and rows that the second pass still needs are kept in a ring;
+ * where the height loses more than twice what the width does, Pillow 13 goes down first,
+ * and one row is enough.  So memory depends on the ratio of sizes, not on the height.
+ * Reference: Pillow, src/libImaging/Resample.c.
  */
 #include "tlr_resize.h"
 
@@ -29,9 +30,16 @@ typedef struct tables {
     int32_t *coef_x;        /* [cols][taps_x] */
     int32_t *first, *count; /* [cols]: source columns that a column reads */
     int32_t *coef_y;        /* [taps_y] of the row in work */
-    int32_t *sum;           /* [cols*3] */
-    uint8_t *ring;          /* [taps_y][cols*3] rows after the first pass */
+    uint8_t *rows;          /* after the first pass: ring of [taps_y][cols*3], or one row */
 } tables;
+
+/* Rows for the pass down: row i is at base + i*stride, of a ring i % ring. */
+typedef struct rows {
+    const uint8_t *base;
+    ptrdiff_t stride;
+    int ring; /* 0: none */
+    struct channels ch;
+} rows;
 
 static double filter_scale(int in, int64_t out)
 {
@@ -50,11 +58,16 @@ static size_t round16(size_t n)
     return (n + 15) / 16 * 16;
 }
 
-size_t tlr_window_scratch_bytes(int cols, int taps_x, int taps_y)
+static size_t rows_bytes(size_t cols, size_t taps_y, size_t read)
+{
+    return (taps_y * cols > read ? taps_y * cols : read) * 3;
+}
+
+size_t tlr_window_scratch_bytes(int cols, int taps_x, int taps_y, int read)
 {
     size_t c = (size_t)cols, x = (size_t)taps_x, y = (size_t)taps_y;
-    return round16(c * x * 4) + 2 * round16(c * 4) + round16(y * 4) + round16(c * 12) +
-           round16(y * c * 3);
+    return round16(c * x * 4) + 2 * round16(c * 4) + round16(y * 4) +
+           round16(rows_bytes(c, y, (size_t)read));
 }
 
 static void *take(char **at, size_t bytes)
@@ -73,8 +86,7 @@ static tables cut(void *scratch, int cols, int taps_x, int taps_y)
     t.first = take(&at, c * 4);
     t.count = take(&at, c * 4);
     t.coef_y = take(&at, (size_t)taps_y * 4);
-    t.sum = take(&at, c * 12);
-    t.ring = take(&at, (size_t)taps_y * c * 3);
+    t.rows = (uint8_t *)at;
     return t;
 }
 
@@ -134,19 +146,67 @@ static void across(const tables *t, int cols, const uint8_t *row, struct channel
     }
 }
 
-/* Second pass: `count` rows of the ring from source row `first` to one row of bytes. */
-static void down(const tables *t, int bytes, int first, int count, uint8_t *out)
+/* `count` rows from row `first` to one row of packed RGB. */
+static void down(const tables *t, const rows *r, int cols, int first, int count, uint8_t *out)
 {
-    for (int x = 0; x < bytes; ++x)
-        t->sum[x] = 1 << (PRECISION_BITS - 1);
-    for (int i = 0; i < count; ++i) {
-        const uint8_t *row = t->ring + (size_t)((first + i) % t->taps_y) * (size_t)bytes;
-        int32_t k = t->coef_y[i];
-        for (int x = 0; x < bytes; ++x)
-            t->sum[x] += row[x] * k;
+    enum { STRIP = 256 }; /* columns whose sums stay in the cache */
+    for (int x0 = 0; x0 < cols; x0 += STRIP) {
+        int32_t sum[STRIP * 3];
+        int n = cols - x0 < STRIP ? cols - x0 : STRIP;
+        for (int x = 0; x < n * 3; ++x)
+            sum[x] = 1 << (PRECISION_BITS - 1);
+        for (int i = 0; i < count; ++i) {
+            int row = r->ring ? (first + i) % r->ring : first + i;
+            const uint8_t *px = r->base + row * r->stride + (ptrdiff_t)x0 * r->ch.bytes;
+            int32_t k = t->coef_y[i];
+            for (int x = 0; x < n; ++x, px += r->ch.bytes) {
+                sum[x * 3] += px[r->ch.r] * k;
+                sum[x * 3 + 1] += px[r->ch.g] * k;
+                sum[x * 3 + 2] += px[r->ch.b] * k;
+            }
+        }
+        for (int x = 0; x < n * 3; ++x)
+            *out++ = to_byte(sum[x]);
     }
-    for (int x = 0; x < bytes; ++x)
-        out[x] = to_byte(t->sum[x]);
+}
+
+/* Where Pillow goes down first. Found from its results; upsampled heights never do. */
+static int down_first(const tlr_window *w)
+{
+    return w->out_h < w->src_h && w->src_h - w->out_h > 2 * (w->src_w - w->out_w);
+}
+
+static void across_then_down(const tlr_window *w, const tlr_picture *src, const tables *t,
+                             uint8_t *dst, ptrdiff_t dst_stride)
+{
+    ptrdiff_t bytes = (ptrdiff_t)w->cols * 3;
+    rows ring = { t->rows, bytes, t->taps_y, formats[TLR_RGB] };
+    int next = 0;
+    for (int y = 0; y < w->rows; ++y) {
+        int32_t first;
+        int count = weights_at(w->src_h, w->out_h, w->y0 + y, t->coef_y, &first);
+        next = next < first ? first : next;
+        for (; next < first + count; ++next)
+            across(t, w->cols, src->pixels + next * src->stride_bytes, formats[src->format],
+                   t->rows + next % t->taps_y * bytes);
+        down(t, &ring, w->cols, first, count, dst + y * dst_stride);
+    }
+}
+
+static void down_then_across(const tlr_window *w, const tlr_picture *src, const tables *t,
+                             uint8_t *dst, ptrdiff_t dst_stride)
+{
+    int last = w->cols - 1, left = t->first[0], read = t->first[last] + t->count[last] - left;
+    struct channels ch = formats[src->format];
+    rows all = { src->pixels + (ptrdiff_t)left * ch.bytes, src->stride_bytes, 0, ch };
+    for (int c = 0; c < w->cols; ++c)
+        t->first[c] -= left;
+    for (int y = 0; y < w->rows; ++y) {
+        int32_t first;
+        int count = weights_at(w->src_h, w->out_h, w->y0 + y, t->coef_y, &first);
+        down(t, &all, read, first, count, t->rows);
+        across(t, w->cols, t->rows, formats[TLR_RGB], dst + y * dst_stride);
+    }
 }
 
 void tlr_resize_window(const tlr_window *w, const tlr_picture *src, uint8_t *dst,
@@ -154,25 +214,18 @@ void tlr_resize_window(const tlr_window *w, const tlr_picture *src, uint8_t *dst
 {
     tables t = cut(scratch, w->cols, tlr_resize_taps(w->src_w, w->out_w),
                    tlr_resize_taps(w->src_h, w->out_h));
-    struct channels ch = formats[src->format];
-    int bytes = w->cols * 3, next = 0;
     for (int c = 0; c < w->cols; ++c)
         t.count[c] = weights_at(w->src_w, w->out_w, w->x0 + c,
                                 t.coef_x + (size_t)c * (size_t)t.taps_x, &t.first[c]);
-    for (int y = 0; y < w->rows; ++y) {
-        int32_t first;
-        int count = weights_at(w->src_h, w->out_h, w->y0 + y, t.coef_y, &first);
-        next = next < first ? first : next;
-        for (; next < first + count; ++next)
-            across(&t, w->cols, src->pixels + next * src->stride_bytes, ch,
-                   t.ring + (size_t)(next % t.taps_y) * (size_t)bytes);
-        down(&t, bytes, first, count, dst + y * dst_stride);
-    }
+    if (down_first(w))
+        down_then_across(w, src, &t, dst, dst_stride);
+    else
+        across_then_down(w, src, &t, dst, dst_stride);
 }
 
 size_t tlr_resize_scratch_bytes(int w, int h, int dst_w, int dst_h)
 {
-    return tlr_window_scratch_bytes(dst_w, tlr_resize_taps(w, dst_w), tlr_resize_taps(h, dst_h));
+    return tlr_window_scratch_bytes(dst_w, tlr_resize_taps(w, dst_w), tlr_resize_taps(h, dst_h), w);
 }
 
 void tlr_resize_rgb(const uint8_t *src, int w, int h, ptrdiff_t stride_bytes, tlr_pixels format,

@@ -16,8 +16,9 @@ typedef struct tlr_window {
 /* Most source pixels that one output pixel reads, of `in` pixels made `out`. */
 int tlr_resize_taps(int in, int64_t out);
 
-/* Bytes of scratch for `cols` columns and these numbers of taps across and down. */
-size_t tlr_window_scratch_bytes(int cols, int taps_x, int taps_y);
+/* Bytes of scratch for `cols` columns made with these numbers of taps across and down, from at
+ * most `read` source columns. */
+size_t tlr_window_scratch_bytes(int cols, int taps_x, int taps_y, int read);
 
 /* dst: row y of the window begins at dst + y*dst_stride. scratch: 16-byte aligned. */
 void tlr_resize_window(const tlr_window *w, const tlr_picture *src, uint8_t *dst,

@@ -71,7 +71,11 @@ void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
 
 int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch)
 {
-    return m->consts_bytes + (int64_t)tlr_frame_bytes(m, (int)batch, 1, m->step.run != NULL);
+    int64_t mapped = m->consts_bytes + m->params_bytes;
+    if (!m->step.run)
+        return mapped + m->fix_infer_bytes + m->act_infer_bytes * batch + m->scratch_bytes;
+    return mapped + m->vars_bytes + m->fix_train_bytes + m->act_train_bytes * batch +
+           m->scratch_bytes;
 }
 
 static tlb_status get_block(tlr_trainer *t)

@@ -23,28 +23,32 @@ static inline void run_begin(run *r)
     tlc_ctx_init(&r->ctx, &r->exhausted);
 }
 
-/* Import the bytes as the file `path`, which need not exist. */
-static inline void run_bytes(run *r, const pb *bytes, const char *path)
+/* Import the bytes as the file `path`, which need not exist.  They are freed here; the copy that
+ * is read lies in the context's arena, so ASan sees reads past the end. */
+static inline void run_bytes(run *r, pb bytes, const char *path)
 {
     run_begin(r);
     r->ctx.file = path;
-    r->file = (tlc_file){ bytes->bytes, (int64_t)bytes->n, path, NULL };
-    r->status = setjmp(r->exhausted) ? TLC_E_LIMIT
-                                     : tlc_import_onnx(&r->ctx, &r->file, &r->module, &r->info);
-    r->file.bytes = NULL; /* not ours to unmap; what lies beside it is */
+    if (setjmp(r->exhausted)) {
+        r->status = TLC_E_LIMIT;
+        return;
+    }
+    unsigned char *copy = tlc_arena_alloc(&r->ctx.arena, bytes.n);
+    if (bytes.n)
+        memcpy(copy, bytes.bytes, bytes.n);
+    r->file = (tlc_file){ copy, (int64_t)bytes.n, path, NULL };
+    pb_free(&bytes);
+    r->status = tlc_import_onnx(&r->ctx, &r->file, &r->module, &r->info);
 }
 
 static inline void run_net(run *r, net *m)
 {
-    pb bytes = net_bytes(m);
-    run_bytes(r, &bytes, "net.onnx");
-    if (r->status == TLC_OK) /* data of the module are views of these bytes */
-        memcpy(tlc_arena_alloc(&r->ctx.arena, bytes.n + 1), bytes.bytes, bytes.n);
-    free(bytes.bytes);
+    run_bytes(r, net_bytes(m), "net.onnx");
 }
 
 static inline void run_end(run *r)
 {
+    r->file.bytes = NULL; /* in the arena; what lies beside it is mapped */
     tlc_file_unmap(&r->file);
     tlc_ctx_fini(&r->ctx);
 }

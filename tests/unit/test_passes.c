@@ -294,16 +294,72 @@ static void test_needs_are_checked(void **state)
     tlc_ctx_fini(&ctx);
 }
 
+/* --- what passes report ------------------------------------------------------------------ */
+
+static const char report_net[] =
+    "module \"net\"\n"
+    "param %conv.weight : f32[2,1,1,1] = splat 1\n"
+    "param %one : f32[2] = splat 1\n"
+    "param %fc.weight : f32[10,2] = splat 1\n"
+    "func @forward(%x: f32[n,1,2,2]) -> f32[n,10] {\n"
+    "  %0 : f32[n,2,2,2] = conv2d %x, %conv.weight\n"
+    "  %1 : f32[n,2,2,2] = batch_norm %0, %one, %one, %one, %one\n"
+    "  %2 : f32[n,2] = reduce_mean %1 {axes=[2,3], keepdims=false}\n"
+    "  %3 : f32[n,10] = linear %2, %fc.weight ; \"/fc\\n/Gemm\"\n"
+    "  return %3\n"
+    "}\n";
+
+/* Passes that ran, to see that the callback follows each. */
+static void note_pass(void *self, const tlc_pass *p, const tlc_module *m)
+{
+    char *names = self;
+    assert_non_null(m->first_func);
+    strcat(strcat(names, p->name), " ");
+}
+
+static void test_findings(void **state)
+{
+    (void)state;
+    tlc_ctx ctx;
+    jmp_buf exhausted;
+    tlc_module *m = NULL;
+    char names[256] = "";
+    if (setjmp(exhausted))
+        fail_msg("out of memory");
+    tlc_ctx_init(&ctx, &exhausted);
+    tlc_options o = { .replace_head = "2", .freeze_backbone = true, .train = true,
+                      .target = TLC_TARGET_REF };
+    tlc_findings found = { 0 };
+    tlc_pass_env env = { .options = &o, .findings = &found };
+    assert_int_equal(tlc_parse_module(&ctx, report_net, sizeof report_net - 1, NULL, &m), TLC_OK);
+    assert_int_equal(tlc_pipeline_run(&ctx, m, &env, note_pass, names), TLC_OK);
+    assert_string_equal(names, "fold_constants canonicalise replace_head freeze fold_bn split "
+                               "differentiate dce fuse assign_layouts ");
+    assert_string_equal(found.head_node, "/fc\\n/Gemm");
+    assert_int_equal(found.head_in.dim[1], 2);
+    assert_int_equal(found.head_out_old.dim[1], 10);
+    assert_int_equal(found.params_model, 2 + 2 + 20);
+    assert_int_equal(found.params_frozen, 2 + 2); /* weight and the bias that folding made */
+    assert_int_equal(found.params_trained, 4 + 2);
+    assert_int_equal(found.n_trained, 2);
+    assert_string_equal(found.trained_names[0], "fc.weight");
+    assert_string_equal(found.trained_names[1], "fc.bias");
+    assert_int_equal(found.bn_folded, 1);
+    assert_string_equal(found.cut_because, "ends before fc, the first trained layer");
+    tlc_ctx_fini(&ctx);
+}
+
 int main(void)
 {
     const char *source = getenv("TLC_SOURCE");
-    char *pattern = copy_text("%s%s/*.tir", source ? source : "", source ? "/tests/passes" : "passes");
+    const char *folder = source ? "/tests/passes/" : "passes/";
+    char *pattern = copy_text("%s%s*.tir", source ? source : "", folder);
     glob_t files = { 0 };
     if (glob(pattern, 0, NULL, &files) != 0) {
         fprintf(stderr, "no cases at %s; TLC_SOURCE names the source folder\n", pattern);
         return 1;
     }
-    struct CMUnitTest *tests = calloc(files.gl_pathc + 2, sizeof *tests);
+    struct CMUnitTest *tests = calloc(files.gl_pathc + 3, sizeof *tests);
     for (size_t i = 0; i < files.gl_pathc; ++i)
         tests[i] = (struct CMUnitTest){ .name = strrchr(files.gl_pathv[i], '/') + 1,
                                         .test_func = test_file,
@@ -313,6 +369,7 @@ int main(void)
                                       .test_func = test_every_pass_has_cases,
                                       .initial_state = &files };
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_needs_are_checked);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_findings);
     int failed = _cmocka_run_group_tests("passes", tests, n, NULL, NULL);
     free(tests);
     free(pattern);

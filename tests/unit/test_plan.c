@@ -223,6 +223,28 @@ static void a_value_read_later_is_not_overwritten(void **state)
     tlc_ctx_fini(&ctx);
 }
 
+static void a_view_keeps_its_buffer(void **state)
+{
+    (void)state;
+    tlc_ctx ctx;
+    tlc_module *m;
+    tlc_plan p = plan_text(&ctx,
+                           "module \"m\"\n"
+                           "func @forward(%x: f32[n,4,2,2]) -> f32[n,16] {\n"
+                           "  %1 : f32[n,4,2,2] = softmax %x {axis=1}\n"
+                           "  %2 : f32[n,16] = flatten %1\n"
+                           "  %3 : f32[n,4,2,2] = softmax %x {axis=1}\n"
+                           "  %4 : f32[n,16] = flatten %3\n"
+                           "  %5 : f32[n,16] = softmax %4 {axis=1}\n"
+                           "  %6 : f32[n,16] = add %5, %2\n"
+                           "  return %6\n"
+                           "}\n",
+                           &ref, &m);
+    for (int i = 2; i < 5; ++i) /* %2 is read at the end, so nobody takes %1's place */
+        assert_int_not_equal(place_of(&p, m, i)->offset, place_of(&p, m, 0)->offset);
+    tlc_ctx_fini(&ctx);
+}
+
 static const char training[] =
     "module \"m\"\n"
     "const %c : f32[3] = [1, 2, 3]\n"
@@ -282,12 +304,17 @@ static void derived_states_come_first_in_fix(void **state)
     tlc_return_add(f, tlc_input_add(f, "x", TLC_F32, grow));
     tlc_value *in[] = { w, w, u };
     tlc_node_add(prepare, NULL, TLC_OP_SGD_UPDATE, NULL, in, 3); /* stands for any writer */
+    tlc_node *fixed = tlc_node_add(f, NULL, TLC_OP_RELU, NULL, &u, 1); /* has no n */
+    assert_int_equal(tlc_node_infer(&ctx, fixed), TLC_OK);
     tlc_plan p;
     assert_int_equal(tlc_plan_make(&ctx, m, &ref, &p), TLC_OK);
     assert_true(p.derived[w->id]);
     assert_int_equal(p.place[w->id].region, TLC_REGION_FIX);
     assert_int_equal(p.place[w->id].offset, 0);
-    assert_int_equal(p.vars_bytes + p.fix_infer_bytes, 256); /* u is written too: both are derived */
+    assert_int_equal(p.vars_bytes, 0); /* u counts as derived too */
+    assert_int_equal(p.place[fixed->out[0]->id].region, TLC_REGION_FIX);
+    assert_int_equal(p.place[fixed->out[0]->id].offset, 256); /* after both */
+    assert_int_equal(p.fix_infer_bytes, 384);
     tlc_ctx_fini(&ctx);
 }
 
@@ -335,6 +362,7 @@ int main(void)
         cmocka_unit_test(no_reuse_gives_each_its_own),
         cmocka_unit_test(kept_values_do_not_overlap),
         cmocka_unit_test(a_value_read_later_is_not_overwritten),
+        cmocka_unit_test(a_view_keeps_its_buffer),
         cmocka_unit_test(regions_are_those_of_the_runtime),
         cmocka_unit_test(derived_states_come_first_in_fix),
         cmocka_unit_test(an_operator_without_kernel_is_named),
