@@ -1,4 +1,4 @@
-# embed.cmake: kernels and runtime as tlc_embedded_files (compiler/emit/emit.h), in the file TLC_EMBEDDED.
+# embed.cmake: kernels and runtime as tlc_embedded_files (emit.h), in the C file TLC_EMBEDDED.
 add_executable(embed_tool ${CMAKE_CURRENT_LIST_DIR}/embed_tool.c)
 file(GLOB_RECURSE embedded RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
     ${CMAKE_CURRENT_SOURCE_DIR}/kernels/*.h

@@ -104,10 +104,11 @@ static const char rules[] =
 
 static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources *s)
 {
-    tlc_w(w, "CC ?= cc\nAR ?= ar\nARCH ?= -march=native\nCFLAGS ?= -O2\n"
-             "# Bits are a promise: a multiply-add is fused where a kernel says so and nowhere else.\n"
-             "ALL_CFLAGS = $(CFLAGS) $(ARCH) -std=gnu11 -ffp-contract=off -Wall -Wextra\n"
-             "override CPPFLAGS += -I.");
+    tlc_w(w,
+          "CC ?= cc\nAR ?= ar\nARCH ?= -march=native\nCFLAGS ?= -O2\n"
+          "# Bits are a promise: a multiply-add is fused where a kernel says so and nowhere else.\n"
+          "ALL_CFLAGS = $(CFLAGS) $(ARCH) -std=gnu11 -ffp-contract=off -Wall -Wextra\n"
+          "override CPPFLAGS += -I.");
     w_folders(w, s, " \\\n    -I");
     tlc_w(w, "\n\nLIBRARY = lib%s.a\nLIBRARY_SRC = model.c", e->spec->name);
     w_files(w, s, PART_LIBRARY, " \\\n    ");

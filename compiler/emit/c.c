@@ -21,7 +21,8 @@ typedef struct writer {
 
 const char *tlc_emit_plain_name(const char *name)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:-";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:-";
     size_t len = name ? strlen(name) : 0;
     return len > 0 && len <= 80 && strspn(name, plain) == len ? name : "?";
 }
@@ -68,7 +69,8 @@ static void w_banner(const tlc_emission *e, tlc_cwriter *w)
         tlc_w(w, "\n");
     }
     tlc_w(w, " * graph   %s (names left out)\n", e->sha256_hex);
-    tlc_w(w, " * bytes   constants %" PRId64 ", parameters %" PRId64 ", with optimizer %" PRId64 "\n",
+    tlc_w(w,
+          " * bytes   constants %" PRId64 ", parameters %" PRId64 ", with optimizer %" PRId64 "\n",
           p->consts_bytes, p->params_bytes, p->vars_bytes);
     tlc_w(w, " *         activations a picture %" PRId64 ", training %" PRId64 "; fixed %" PRId64
              ", training %" PRId64 "; scratch a worker %" PRId64 "\n",
@@ -127,8 +129,10 @@ typedef struct region_text {
 } region_text;
 
 static const region_text regions[] = {
-    [TLC_REGION_CONSTS] = { "constants, in weights.bin", "CONST", "(const void *)(f->consts + AT_##id)" },
-    [TLC_REGION_VARS] = { "parameters, then the optimizer's state", "VAR", "(void *)(f->vars + AT_##id)" },
+    [TLC_REGION_CONSTS] = { "constants, in weights.bin", "CONST",
+                            "(const void *)(f->consts + AT_##id)" },
+    [TLC_REGION_VARS] = { "parameters, then the optimizer's state", "VAR",
+                          "(void *)(f->vars + AT_##id)" },
     [TLC_REGION_ACT] = { "values that grow with the batch, for one picture", "ACT",
                          "(void *)(f->act + f->n * AT_##id)" },
     [TLC_REGION_FIX] = { "values of fixed size", "FIX", "(void *)(f->fix + AT_##id)" },
@@ -154,7 +158,8 @@ static void w_offsets(writer *g)
 {
     g->used = TLC_NEW_ARRAY(&g->e->ctx->arena, bool, g->e->m->n_values);
     each_node(g, mark_used);
-    tlc_w(g->w, "/* Where values lie: bytes from the start of their region, planned by tlc. */\n\n");
+    tlc_w(g->w,
+          "/* Where values lie: bytes from the start of their region, planned by tlc. */\n\n");
     for (int r = TLC_REGION_CONSTS; r <= TLC_REGION_FIX; ++r)
         w_region(g, (tlc_region)r);
 }

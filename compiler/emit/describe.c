@@ -1,4 +1,5 @@
-/* describe.c: the constant descriptor at the end of model.c, and the two small files that name it. */
+/* describe.c: the constant descriptor at the end of model.c, and the two small files that name it.
+ */
 #include "emit_parts.h"
 
 #include <inttypes.h>
@@ -141,7 +142,8 @@ static int w_values(const tlc_emission *e, tlc_cwriter *w)
 
 /* --- functions ------------------------------------------------------------------------ */
 
-static void w_io(const tlc_emission *e, tlc_cwriter *w, tlc_value *const *v, size_t n, const char *which)
+static void w_io(const tlc_emission *e, tlc_cwriter *w, tlc_value *const *v, size_t n,
+                 const char *which)
 {
     if (n == 0)
         return;
@@ -183,8 +185,9 @@ static void w_preprocess(tlc_cwriter *w, const tlr_preprocess *p)
         tlc_w(w, "    .preprocess = { .kind = TLR_PREPROCESS_NONE },\n");
         return;
     }
-    tlc_w(w, "    .preprocess = { .kind = TLR_PREPROCESS_PICTURE, .resize_short = %d, .resize_h = %d,"
-             " .resize_w = %d,\n        .crop_h = %d, .crop_w = %d",
+    tlc_w(w,
+          "    .preprocess = { .kind = TLR_PREPROCESS_PICTURE, .resize_short = %d, .resize_h = %d,"
+          " .resize_w = %d,\n        .crop_h = %d, .crop_w = %d",
           p->resize_short, p->resize_h, p->resize_w, p->crop_h, p->crop_w);
     w_floats(w, "mean", p->mean);
     w_floats(w, "std", p->std);
@@ -222,8 +225,8 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
     const tlc_options *o = e->spec->options;
     w_tensors(e, w);
     int n_values = w_values(e, w);
-    tlc_w(w, "const tlr_model %s_model = {\n    .abi = TLR_ABI,\n    .name = \"%s\",\n", e->spec->name,
-          e->spec->name);
+    tlc_w(w, "const tlr_model %s_model = {\n    .abi = TLR_ABI,\n    .name = \"%s\",\n",
+          e->spec->name, e->spec->name);
     tlc_w(w, "    .version = \"%s\",\n    .target = \"%s\", .precision = \"%s\",\n", TLC_VERSION,
           tlc_emit_target_name(o->target), tlc_emit_precision_name(o->precision));
     tlc_w(w, "    .graph_sha256 =\n        \"%s\",\n    .max_batch = %" PRId64

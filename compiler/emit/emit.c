@@ -14,7 +14,8 @@ enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 6 };
 static tlc_status check_name(tlc_ctx *ctx, const char *name)
 {
     size_t len = strlen(name);
-    bool fine = len > 0 && len <= MAX_NAME_BYTES && (isalpha((unsigned char)name[0]) || name[0] == '_');
+    bool fine =
+        len > 0 && len <= MAX_NAME_BYTES && (isalpha((unsigned char)name[0]) || name[0] == '_');
     for (size_t i = 0; i < len; ++i)
         fine = fine && (unsigned char)name[i] < 0x80 &&
                (isalnum((unsigned char)name[i]) || name[i] == '_');
@@ -25,8 +26,8 @@ static tlc_status check_name(tlc_ctx *ctx, const char *name)
     for (size_t i = 0; i < tlc_n_embedded_files; ++i) {
         const char *base = tlc_base_name(tlc_embedded_files[i].path);
         if (strncmp(base, name, len) == 0 && strcmp(base + len, ".h") == 0)
-            return tlc_fail(ctx, TLC_E_USAGE, "E_NAME", "name %s is taken by a header of the runtime",
-                            name);
+            return tlc_fail(ctx, TLC_E_USAGE, "E_NAME",
+                            "name %s is taken by a header of the runtime", name);
     }
     return TLC_OK;
 }
@@ -36,9 +37,10 @@ static tlc_status check_io(tlc_ctx *ctx, const tlc_emission *e, const tlc_func *
     if (!f)
         return TLC_OK;
     if (f->n_in > TLR_MAX_IO || f->n_out > TLR_MAX_IO || f->n_out == 0)
-        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO",
-                        "@%s has %zu inputs and %zu results, at most %d and %d, at least one result",
-                        f->name, f->n_in, f->n_out, TLR_MAX_IO, TLR_MAX_IO);
+        return tlc_fail(
+            ctx, TLC_E_UNSUPPORTED, "E_IO",
+            "@%s has %zu inputs and %zu results, at most %d and %d, at least one result", f->name,
+            f->n_in, f->n_out, TLR_MAX_IO, TLR_MAX_IO);
     for (size_t i = 0; i < f->n_in + f->n_out; ++i) {
         const tlc_value *v = i < f->n_in ? f->in[i] : f->out[i - f->n_in];
         static const int none[4] = { 0 };
@@ -59,7 +61,8 @@ static tlc_status find_functions(tlc_ctx *ctx, tlc_emission *e)
     if (!e->head)
         e->head = tlc_func_find(e->m, "forward");
     if (!e->head)
-        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO", "the module has neither @head nor @forward");
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_IO",
+                        "the module has neither @head nor @forward");
     TLC_TRY(check_io(ctx, e, e->features));
     TLC_TRY(check_io(ctx, e, e->head));
     return check_io(ctx, e, e->step);

@@ -283,7 +283,8 @@ static int make_temporary(place *p)
         snprintf(p->temporary, sizeof p->temporary, "%s%ld-%d%s", temporary_prefix, (long)getpid(),
                  i, temporary_suffix);
         if (mkdirat(p->parent_fd, p->temporary, 0777) == 0) {
-            p->temporary_fd = openat(p->parent_fd, p->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            p->temporary_fd =
+                openat(p->parent_fd, p->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (p->temporary_fd >= 0 && flock(p->temporary_fd, LOCK_EX | LOCK_NB) == 0)
                 return 0;
             return errno;
@@ -343,25 +344,33 @@ static int write_folder(place *p, const tlc_embedded *files, size_t n_files, wei
     return error ? error : fsync(p->parent_fd) != 0 ? errno : 0;
 }
 
+static tlc_status write_to(tlc_ctx *ctx, place *p, const tlc_embedded *files, size_t n_files,
+                           weights_fn *weights, const void *self)
+{
+    TLC_TRY(split_path(ctx, ctx->file, p));
+    p->parent_fd = open(p->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p->parent_fd < 0)
+        return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(errno));
+    TLC_TRY(inspect_place(ctx, p));
+    remove_leftovers(p->parent_fd);
+    int error = write_folder(p, files, n_files, weights, self);
+    if (error)
+        return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(error));
+    return TLC_OK;
+}
+
 tlc_status tlc_folder_write(tlc_ctx *ctx, const char *out_dir, const tlc_embedded *files,
                             size_t n_files, weights_fn *weights, const void *self)
 {
     place p = { .parent_fd = -1, .temporary_fd = -1 };
-    ctx->file = out_dir;
+    const char *model = ctx->file;
+    ctx->file = out_dir; /* what diagnostics are about, until the folder stands */
     tlc_at(ctx, "%s", "");
-    TLC_TRY(split_path(ctx, out_dir, &p));
-    p.parent_fd = open(p.parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (p.parent_fd < 0)
-        return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(errno));
-    tlc_status status = inspect_place(ctx, &p);
-    if (status == TLC_OK) {
-        remove_leftovers(p.parent_fd);
-        int error = write_folder(&p, files, n_files, weights, self);
-        if (error)
-            status = tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(error));
-    }
+    tlc_status status = write_to(ctx, &p, files, n_files, weights, self);
+    ctx->file = model;
     if (p.temporary_fd >= 0)
         close(p.temporary_fd);
-    close(p.parent_fd);
+    if (p.parent_fd >= 0)
+        close(p.parent_fd);
     return status;
 }

@@ -68,7 +68,8 @@ static bool is_root(const char *path, bool trains)
 {
     if (!tlc_starts_with(path, "runtime/") || !tlc_ends_with(path, ".c"))
         return false;
-    bool for_training = tlc_starts_with(path, "runtime/train/") || tlc_starts_with(path, "runtime/cli/trainer");
+    bool for_training =
+        tlc_starts_with(path, "runtime/train/") || tlc_starts_with(path, "runtime/cli/trainer");
     return trains || !for_training;
 }
 

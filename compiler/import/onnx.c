@@ -247,6 +247,16 @@ static const char *name_of(const Onnx__NodeProto *p)
     return p->n_output && p->output[0][0] ? p->output[0] : NULL;
 }
 
+/* Shapes that do not fit may have fitted before the file's batch became n: say so. */
+static tlc_status blame_batch(tlc_onnx *o, tlc_status status)
+{
+    const tlb_diag *d = o->ctx->n_diags ? &o->ctx->diags[o->ctx->n_diags - 1] : NULL;
+    if (!d || d->hint || !o->fixed_batch || (strcmp(d->id, "E_SHAPE") && strcmp(d->id, "E_BATCH")))
+        return status;
+    return tlc_hint(o->ctx, "the file's batch of %" PRId64 " was read as n; export it with a dynamic "
+                    "batch", o->fixed_batch);
+}
+
 static tlc_status read_node(tlc_onnx *o, size_t index)
 {
     tlc_ctx *ctx = o->ctx;
@@ -255,7 +265,9 @@ static tlc_status read_node(tlc_onnx *o, size_t index)
     n.place = n.name ? tlc_arena_printf(&ctx->arena, "node %zu %s", index, tlc_quote_name(ctx, n.name))
                      : tlc_arena_printf(&ctx->arena, "node %zu", index);
     tlc_at(ctx, "%s", n.place);
-    TLC_TRY(tlc_onnx_map_node(&n));
+    tlc_status status = tlc_onnx_map_node(&n);
+    if (status != TLC_OK)
+        return blame_batch(o, status);
     for (size_t k = 0; k < n.proto->n_output; ++k) {
         if (!n.proto->output[k][0])
             continue;

@@ -228,7 +228,7 @@ void tlc_onnx_external_warn(tlc_onnx *o)
 static tlc_status check_range(tlc_ctx *ctx, const tlc_file *f, int64_t offset, int64_t length,
                               int64_t n_bytes)
 {
-    if (offset > f->n_bytes || length > f->n_bytes - offset)
+    if (length > f->n_bytes - offset) /* neither is negative, so nothing overflows */
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
                         "offset %" PRId64 " and length %" PRId64 " outside the external data of %" PRId64
                         " bytes", offset, length, f->n_bytes);

@@ -8,7 +8,7 @@
  * nodes are put before the others (they depend on none of them); then a cut is a boundary in
  * that list over which exactly one value is alive, so everything after it reads only that.  The
  * last such boundary among the frozen nodes gives the largest prefix.  Without training all is
- * frozen, and the cut stands before the last linear, so that its features can be had.  Where no
+ * frozen, and the cut stands before the classifier's first linear, so that its features can be had.  Where no
  * boundary serves, @features is left out and @head takes the input.
  */
 #include "pass_util.h"
@@ -162,21 +162,39 @@ static void cut_for_training(work *w, tlc_findings *found)
             label, why);
 }
 
+/* The first linear layer of the classifier: from the output back through nodes that read one
+ * value of rank 2 each.  NULL: there is none. */
+static const tlc_node *first_of_classifier(const work *w)
+{
+    const tlc_node *first = NULL;
+    const tlc_value *v = w->f->out[0];
+    while (v->def && tlc_is_head_op(v->def)) {
+        const tlc_value *x = tlc_single_operand(v->def);
+        if (x->shape.rank != 2)
+            break;
+        if (v->def->op == TLC_OP_LINEAR)
+            first = v->def;
+        v = x;
+    }
+    return first;
+}
+
 static void cut_for_inference(work *w, tlc_findings *found)
 {
     const boundary *b = boundaries(w);
-    int p = w->n - 1;
-    while (p > 0 && !(w->order[p]->op == TLC_OP_LINEAR && w->order[p]->in[0]->shape.rank == 2))
+    const tlc_node *first = first_of_classifier(w);
+    int p = first ? w->n - 1 : 0;
+    while (p > 0 && w->order[p] != first)
         --p;
     tlc_value *v = p > 0 ? sole_value(w, b, p) : NULL;
-    if (!v || v != w->order[p]->in[0]) {
+    if (!v || v != first->in[0]) {
         found->cut_because = "nothing is trained, and no linear layer reads features alone";
         return;
     }
     w->cut = p;
     w->features = v;
-    found->cut_because = tlc_arena_printf(&w->ctx->arena, "ends before %s, the last linear layer",
-                                          node_label(w->ctx, w->order[p]));
+    found->cut_because = tlc_arena_printf(&w->ctx->arena, "ends before %s, the classifier",
+                                          node_label(w->ctx, first));
 }
 
 /* --- the new functions ------------------------------------------------------------------ */

@@ -76,7 +76,8 @@ static tlc_status choose_kernels(planner *pl, const tlc_func *f)
                             "operator %s has no kernel for these operands", tlc_ops[n->op].name);
         }
         if (k && k->scratch_bytes)
-            pl->plan->scratch_bytes = larger(pl->plan->scratch_bytes, round_up(k->scratch_bytes(n)));
+            pl->plan->scratch_bytes =
+                larger(pl->plan->scratch_bytes, round_up(k->scratch_bytes(n)));
         pl->plan->kernel[pl->at_node++] = k;
     }
     return TLC_OK;

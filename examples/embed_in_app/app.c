@@ -7,6 +7,7 @@
 #include "tlr.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { WIDTH = 320, HEIGHT = 240 };
 
@@ -16,8 +17,8 @@ static void draw(unsigned char rgb[HEIGHT][WIDTH][3])
     for (int y = 0; y < HEIGHT; ++y)
         for (int x = 0; x < WIDTH; ++x) {
             int dx = x - WIDTH / 2, dy = y - HEIGHT / 2, inside = dx * dx + dy * dy < 80 * 80;
-            rgb[y][x][0] = inside ? 230 : x * 255 / WIDTH;
-            rgb[y][x][1] = inside ? 160 : y * 255 / HEIGHT;
+            rgb[y][x][0] = (unsigned char)(inside ? 230 : x * 255 / WIDTH);
+            rgb[y][x][1] = (unsigned char)(inside ? 160 : y * 255 / HEIGHT);
             rgb[y][x][2] = inside ? 90 : 128;
         }
 }
@@ -25,19 +26,21 @@ static void draw(unsigned char rgb[HEIGHT][WIDTH][3])
 int main(int argc, char **argv)
 {
     static unsigned char rgb[HEIGHT][WIDTH][3];
-    static float p[CATDOG_CLASSES];
-    tlr_session *session;
     tlr_picture picture = { &rgb[0][0][0], WIDTH, HEIGHT, WIDTH * 3, TLR_RGB };
-
+    tlr_session *session = NULL;
+    tlr_info info;
+    tlr_model_info(&catdog_model, &info);
+    float *p = malloc(sizeof *p * (size_t)info.n_classes);
     tlr_status st = tlr_open_file(&catdog_model, argc > 1 ? argv[1] : "weights.bin", NULL, &session);
-    if (st == TLR_OK) {
-        draw(rgb);
-        st = tlr_classify(session, &picture, 1, p);
-        for (int i = 0; st == TLR_OK && i < CATDOG_CLASSES; ++i)
-            printf("%-8s %.4f\n", tlr_label(session, i) ? tlr_label(session, i) : "?", p[i]);
-        tlr_close(session);
-    }
+
+    draw(rgb);
+    if (st == TLR_OK)
+        st = tlr_classify(session, &picture, 1, p); /* p NULL: a status, not a crash */
+    for (int i = 0; st == TLR_OK && i < info.n_classes; ++i)
+        printf("%.4f  %s\n", p[i], tlr_label(session, i) ? tlr_label(session, i) : "");
     if (st != TLR_OK)
         fprintf(stderr, "app: %s\n", tlr_status_text(st));
+    tlr_close(session);
+    free(p);
     return st;
 }

@@ -19,6 +19,7 @@
 #include "tlk_conv2d_depthwise.h"
 #include "tlk_conv2d_direct.h"
 #include "tlk_conv2d_stem.h"
+#include "tlk_conv2d_winograd.h"
 #include "tlk_elementwise.h"
 #include "tlk_linear.h"
 #include "tlk_linear_update.h"
@@ -309,6 +310,109 @@ static void conv_is_its_chain(void **state)
     for (size_t i = 0; i < sizeof conv_cases / sizeof conv_cases[0]; ++i) {
         conv_check(&conv_cases[i], 1, true, false);
         conv_check(&conv_cases[i], 3, false, true);
+    }
+}
+
+/* --- winograd ------------------------------------------------------------------------------ */
+
+typedef struct wino_case {
+    const char *name;
+    const tlk_conv2d_winograd *s;
+    void (*run)(int64_t n, bool backwards, void *scratch, const float *x, const float *u,
+                const float *b, const float *r, float *y);
+} wino_case;
+
+#define WINO_CASE(id, chunk, blocks, ...)                                                      \
+    static const tlk_conv2d_winograd id = { .conv = { __VA_ARGS__, .groups = 1, .kh = 3,       \
+                                                      .kw = 3, PLAIN_TAPS },                   \
+                                            .tiles = chunk, .group = blocks };                 \
+    static void id##_run(int64_t n, bool backwards, void *scratch, const float *x,             \
+                         const float *u, const float *b, const float *r, float *y)             \
+    {                                                                                          \
+        const int64_t items = tlk_conv2d_winograd_items(&id, n);                               \
+        for (int64_t i = 0; i < items; ++i)                                                    \
+            tlk_conv2d_winograd_item(&id, backwards ? items - 1 - i : i, n, scratch, x, u, b,  \
+                                     r, y);                                                    \
+    }
+
+WINO_CASE(v_even, 6, 2, .ic = 32, .oc = 48, .pad_top = 1, .pad_left = 1,
+          .x = { 12, 16, 1, 1, 1, 1 }, .y = { 12, 16, 1, 1, 1, 1 }, .r = { 12, 16, 0, 1, 0, 1 },
+          .act = TLK_ACT_RELU)
+WINO_CASE(v_odd, 12, 4, .ic = 21, .oc = 35, .pad_top = 1, .pad_left = 1,
+          .x = { 13, 15, 2, 1, 1, 2 }, .y = { 13, 15, 0, 0, 0, 0 }, .r = { 13, 15, 0, 0, 0, 0 },
+          .act = TLK_ACT_CLIP, .lo = -0.5f, .hi = 2.0f)
+WINO_CASE(v_valid, 18, 1, .ic = 16, .oc = 16, .x = { 11, 9, 0, 0, 0, 0 },
+          .y = { 9, 7, 1, 0, 1, 0 }, .r = { 9, 7, 1, 1, 1, 1 })
+WINO_CASE(v_small, 6, 1, .ic = 16, .oc = 16, .pad_top = 1, .pad_left = 1,
+          .x = { 2, 3, 1, 1, 1, 1 }, .y = { 2, 3, 0, 0, 0, 0 }, .r = { 2, 3, 0, 0, 0, 0 })
+
+static const wino_case wino_cases[] = {
+    { "v_even", &v_even, v_even_run },
+    { "v_odd", &v_odd, v_odd_run },
+    { "v_valid", &v_valid, v_valid_run },
+    { "v_small", &v_small, v_small_run },
+};
+
+static buffer wino_weights(const tlk_conv2d *s, const float *w)
+{
+    const tlk_winograd_weights t = { .oc = s->oc, .ic = s->ic };
+    buffer u = buffer_make((int64_t)TLK_WINO_POS * tlk_blocks(s->oc) * tlk_blocks(s->ic)
+                           * TLK_BLOCK * TLK_BLOCK);
+    for (int64_t i = tlk_winograd_weights_items(&t, 1); i-- > 0;)
+        tlk_winograd_weights_item(&t, i, 1, u.at, w);
+    return u;
+}
+
+/* Its own arithmetic, so a tolerance: some 2e-6 of the size of the sums. */
+static void wino_compare(const wino_case *k, const buffer *y, int64_t n, const float *want)
+{
+    const tlk_conv2d *s = &k->s->conv;
+    buffer w = map_make(n, s->oc, true, s->y, want);
+    const double allowed = 4e-6 * sqrt(9.0 * s->ic);
+    for (int64_t i = 0; i < y->elems; ++i) {
+        const double error = fabs((double)y->at[i] - (double)w.at[i]);
+        if (!(error <= allowed) || (w.at[i] == 0.0f && s->act == TLK_ACT_NONE && error != 0.0))
+            fail_msg("%s: element %lld is %.9g, %.9g wanted", k->name, (long long)i,
+                     (double)y->at[i], (double)w.at[i]);
+    }
+    buffer_free(&w);
+}
+
+static void wino_check(const wino_case *k, int64_t n, bool biased, bool residual)
+{
+    const tlk_conv2d *s = &k->s->conv;
+    const conv_case chain = { .name = k->name, .kind = DIRECT, .s = s };
+    float *x = random_floats(n * s->ic * s->x.h * s->x.w);
+    float *w = random_floats((int64_t)s->oc * s->ic * 9), *b = random_floats(s->oc);
+    float *r = random_floats(n * s->oc * s->y.h * s->y.w);
+    float *want = conv_expected(&chain, n, x, w, biased ? b : NULL, residual ? r : NULL);
+    buffer px = map_make(n, s->ic, true, s->x, x), pb = pack_vector(s->oc, b);
+    buffer pr = map_make(n, s->oc, true, s->r, r), u = wino_weights(s, w), first = { 0 };
+    const int64_t scratch = TLK_WINO_POS * k->s->tiles
+                            * (tlk_blocks(s->ic) + k->s->group) * TLK_BLOCK;
+    for (int backwards = 0; backwards < 2; ++backwards) {
+        buffer y = buffer_make(map_elems(n, s->oc, true, s->y)), v = buffer_make(scratch);
+        k->run(n, backwards, v.at, px.at, u.at, biased ? pb.at : NULL, residual ? pr.at : NULL,
+               y.at);
+        wino_compare(k, &y, n, want);
+        buffer_free(&v);
+        if (!backwards) {
+            first = y;
+            continue;
+        }
+        assert_memory_equal(first.at, y.at, sizeof(float) * (size_t)y.elems);
+        buffer_free(&y);
+    }
+    buffer_free(&first), buffer_free(&px), buffer_free(&pb), buffer_free(&pr), buffer_free(&u);
+    free(x), free(w), free(b), free(r), free(want);
+}
+
+static void winograd_is_a_convolution(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof wino_cases / sizeof wino_cases[0]; ++i) {
+        wino_check(&wino_cases[i], 1, true, false);
+        wino_check(&wino_cases[i], 3, false, true);
     }
 }
 
@@ -724,6 +828,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_is_its_chain),
+        cmocka_unit_test(winograd_is_a_convolution),
         cmocka_unit_test(linear_is_its_chain),
         cmocka_unit_test(linear_grad_x_is_its_chain),
         cmocka_unit_test(adam_is_torchs_formula),

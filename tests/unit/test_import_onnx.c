@@ -235,6 +235,10 @@ static void test_clip(void **state)
     net_init(&m, float_scalar("lo", -3.402823466e38f));
     net_init(&m, float_scalar("hi", 1));
     expect(m, "{hi=1}");
+    m = with(image_net(11), node_of("Clip", "clip", "x,lo,hi", "y"));
+    net_init(&m, float_scalar("lo", 0));
+    net_init(&m, float_scalar("hi", 3.402823466e38f));
+    expect(m, "{lo=0}");
     clip = node_of("Clip", "clip", "x", "y");
     attr_float(&clip, "min", 0);
     expect_fail(with(image_net(11), clip), TLC_E_MALFORMED, "ends before opset 11");
@@ -319,6 +323,17 @@ static void test_reshape(void **state)
     expect_fail(reshape_net(4, INTS(1, 768)), TLC_E_UNSUPPORTED, "fixed first dimension");
     expect_fail(reshape_net(-1, INTS(-1, 0, 0, 0, 0)), TLC_E_MALFORMED, "Reshape");
     expect_fail(reshape_net(-1, INTS(0, 5, 5)), TLC_E_MALFORMED, "Reshape");
+}
+
+static void test_reshape_allowzero(void **state)
+{
+    (void)state;
+    net m = reshape_net(-1, INTS(0, 192));
+    attr_int(&m.node[0], "allowzero", 1);
+    expect_fail(m, TLC_E_UNSUPPORTED, "fixed first dimension");
+    m = reshape_net(1, INTS(1, 192));
+    attr_int(&m.node[0], "allowzero", 1);
+    expect(m, "f32[n,192] = flatten");
 }
 
 /* Flatten as TensorFlow and old PyTorch write it: Shape, Gather or Slice, Concat, Reshape. */
@@ -525,6 +540,30 @@ static void test_generalised(void **state)
     run_end(&r);
 }
 
+/* An operator that needs the fixed batch is named, and the hint says what became of it. */
+static void test_not_generalised(void **state)
+{
+    (void)state;
+    run r;
+    net m = with(input_net(13, 2, (int64_t[]){ 1, 6 }), node_of("Transpose", "t", "x", "y"));
+    run_net(&r, &m);
+    assert_int_equal(r.status, TLC_E_UNSUPPORTED);
+    assert_string_equal(r.ctx.diags[0].where, "node 0 \"t\"");
+    assert_non_null(strstr(r.ctx.diags[0].hint, "batch of 1 was read as n"));
+    run_end(&r);
+}
+
+static void test_constant_output(void **state)
+{
+    (void)state;
+    net m = image_net(13);
+    pb value = { 0 };
+    pb_float(&value, 2, 1);
+    net_set(&m.output[0], (pb){ 0 });
+    pb_text(&m.output[0], 1, "c");
+    expect_fail(with(m, constant_node("value_float", value)), TLC_E_UNSUPPORTED, "does not depend");
+}
+
 /* The line that a user sees. */
 static void test_unsupported_line(void **state)
 {
@@ -600,11 +639,13 @@ int main(void)
         cmocka_unit_test(test_clip),         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_pad),          cmocka_unit_test(test_reshape),
+        cmocka_unit_test(test_reshape_allowzero), cmocka_unit_test(test_constant_output),
         cmocka_unit_test(test_shape_arithmetic), cmocka_unit_test(test_slice_forms),
         cmocka_unit_test(test_axes_forms),   cmocka_unit_test(test_constants),
         cmocka_unit_test(test_element_types), cmocka_unit_test(test_cast_and_splat),
         cmocka_unit_test(test_shared),       cmocka_unit_test(test_initialisers_as_inputs),
-        cmocka_unit_test(test_generalised),  cmocka_unit_test(test_unsupported_line),
+        cmocka_unit_test(test_generalised),  cmocka_unit_test(test_not_generalised),
+         cmocka_unit_test(test_unsupported_line),
         cmocka_unit_test(test_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,7 @@ static void test_lengths(void **state)
 {
     (void)state;
     expect_hex("3a 7f 00", "length past end");
+    expect_hex("3a 01", "length past end");
     expect_hex("3a ff ff ff ff ff ff ff ff ff 01", "length past end");
     pb inner = from_hex("08 08 3a 02 0a 7f"), filler = repeated("00", 127);
     pb_put(&inner, filler.bytes, filler.n);
@@ -111,6 +112,8 @@ static void test_tags(void **state)
     expect_hex("0c", "wire type");
     expect_hex("0e 00", "wire type");
     expect_hex("0f 00", "wire type");
+    expect_hex("f3 01 f4 01", "wire type"); /* the same of a field that nobody knows */
+    expect_hex("f4 01", "wire type");
     expect_hex("38 01", "wire type");
 }
 

@@ -26,15 +26,23 @@ typedef struct offsets_case {
 static const offsets_case cases[] = {
     { "nothing", { { 0 } }, 0, true },
     { "one, rounded up to a line", { { 100, 0, 1, 0 } }, 128, true },
-    { "a chain takes turns", { { 64, 0, 1, 0 }, { 64, 1, 2, 64 }, { 64, 2, 3, 0 }, { 64, 3, 4, 64 } },
-      128, true },
+    { "a chain takes turns",
+      { { 64, 0, 1, 0 }, { 64, 1, 2, 64 }, { 64, 2, 3, 0 }, { 64, 3, 4, 64 } },
+      128,
+      true },
     { "the largest lies lowest", { { 64, 0, 1, 256 }, { 256, 1, 2, 0 } }, 320, true },
     { "a gap between two is used",
-      { { 256, 0, 1, 0 }, { 128, 0, 9, 256 }, { 64, 2, 3, 0 }, { 64, 2, 3, 64 } }, 384, true },
-    { "a shortcut lives across", { { 64, 0, 9, 0 }, { 64, 1, 2, 64 }, { 64, 2, 3, 128 }, { 64, 3, 9, 64 } },
-      192, true },
+      { { 256, 0, 1, 0 }, { 128, 0, 9, 256 }, { 64, 2, 3, 0 }, { 64, 2, 3, 64 } },
+      384,
+      true },
+    { "a shortcut lives across",
+      { { 64, 0, 9, 0 }, { 64, 1, 2, 64 }, { 64, 2, 3, 128 }, { 64, 3, 9, 64 } },
+      192,
+      true },
     { "both ends count as alive", { { 64, 0, 2, 0 }, { 64, 2, 3, 64 } }, 128, true },
-    { "without reuse each has its own", { { 64, 0, 1, 0 }, { 1, 5, 6, 64 }, { 64, 8, 9, 128 } }, 192,
+    { "without reuse each has its own",
+      { { 64, 0, 1, 0 }, { 1, 5, 6, 64 }, { 64, 8, 9, 128 } },
+      192,
       false },
 };
 
@@ -94,7 +102,9 @@ static void random_plans_hold(void **state)
         int64_t sum = 0, worst = 0;
         for (int i = 0; i < N; ++i) {
             int from = (int)(next_number(&x) % TIMES), span = (int)(next_number(&x) % 8);
-            b[i] = (tlc_buffer){ .bytes = 1 + next_number(&x) % 5000, .from = from, .to = from + span };
+            b[i] = (tlc_buffer){ .bytes = 1 + next_number(&x) % 5000,
+                                 .from = from,
+                                 .to = from + span };
             sum += (b[i].bytes + 63) / 64 * 64;
         }
         for (int t = 0; t < TIMES + 8; ++t)
@@ -297,7 +307,8 @@ static void derived_states_come_first_in_fix(void **state)
     tlc_module *m;
     tlc_ctx_init(&ctx, NULL);
     m = tlc_module_make(&ctx, "m");
-    tlc_shape shape = tlc_shape_make(1, (int64_t[]){ 20 }), grow = tlc_shape_make(2, (int64_t[]){ -1, 20 });
+    tlc_shape shape = tlc_shape_make(1, (int64_t[]){ 20 }),
+              grow = tlc_shape_make(2, (int64_t[]){ -1, 20 });
     tlc_value *w = tlc_global_add(m, TLC_STATE, "w", TLC_F32, shape);
     tlc_value *u = tlc_global_add(m, TLC_STATE, "u", TLC_F32, shape);
     tlc_func *f = tlc_func_add(m, "head"), *prepare = tlc_func_add(m, "prepare");

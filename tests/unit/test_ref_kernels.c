@@ -456,6 +456,19 @@ static void test_adam(void **state)
     EXPECT(run_adam(step, false), want_adam_far, 3e-7);
 }
 
+/* With beta1 0 the first moment is the gradient, however large it was: lerp_'s far end. */
+static void test_adam_far_end(void **state)
+{
+    (void)state;
+    tlk_ref_adam s = { .elems = 1 };
+    tlk_step step = { .t = 1, .lr = 0.01, .beta2 = 0.9, .epsilon = 1e-8 };
+    tlk_real *w = filled(1, 1), *m = zeros(1), *v = zeros(1), *g = filled(1, 2);
+    m[0] = (tlk_real)1e30;
+    RUN(tlk_ref_adam, &s, 1, &step, w, m, v, g);
+    assert_true(m[0] == g[0]);
+    check_guards();
+}
+
 /* More elements than a chunk, the last chunk cut. */
 static void test_update_chunks(void **state)
 {
@@ -509,6 +522,7 @@ int main(void)
         TEST(test_cross_entropy), TEST(test_max_pool2d), TEST(test_avg_pool2d),
         TEST(test_reduce_mean), TEST(test_pad), TEST(test_transpose), TEST(test_slice),
         TEST(test_concat), TEST(test_copy), TEST(test_sgd), TEST(test_adam),
+        TEST(test_adam_far_end),
         TEST(test_update_chunks), TEST(test_linear_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

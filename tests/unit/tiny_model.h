@@ -1,128 +1,147 @@
-/* tiny_model.h: a compiled model written by hand, for tests of the runtime.
- *
- * Pictures of 3x4x4; features are each channel's mean times a constant scale (made by prepare);
- * the head is linear, 2 classes.  Weights: one const (the scales), two params.
- */
+/* tiny_model.h: a network written by hand as the compiler would emit it: x [n,6] frozen to
+ * features relu(x W) [n,4], a trained linear head [n,3], Adam.  For tests of the trainer. */
 #ifndef TINY_MODEL_H
 #define TINY_MODEL_H
 
-#include "tlr_session.h"
+#include "tlr_model.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
-enum { TINY_C = 3, TINY_HW = 16, TINY_K = 2, TINY_AT_X = 0, TINY_AT_F = 192, TINY_AT_Z = 256 };
-enum { TINY_CONSTS = 12, TINY_PARAMS = 128, TINY_BIAS_AT = 64 };
+enum { TINY_IN = 6, TINY_F = 4, TINY_K = 3, TINY_BATCH = 5 };
 
-static void tiny_prepare(const tlr_frame *f)
+enum { /* vars */
+    TINY_W = 0, TINY_B = 64, TINY_PARAMS = 128,
+    TINY_WM = 128, TINY_WV = 192, TINY_BM = 256, TINY_BV = 320, TINY_VARS = 384
+};
+enum { /* act, for n = 1 */
+    TINY_X = 0, TINY_FEATURES = 64, TINY_LABELS = 128, TINY_LOSS = 192, TINY_LOGITS = 256,
+    TINY_ACT = 320
+};
+
+static inline void *tiny_at(const tlr_frame *f, int64_t offset)
 {
-    const float *scale = (const float *)f->consts;
-    for (int c = 0; c < TINY_C; ++c)
-        ((float *)f->fix)[c] = 2.0f * scale[c];
+    return f->act + offset * f->n;
 }
 
-/* One item: a channel of a picture; by way of scratch, so that a worker's share of it matters. */
-static void tiny_mean(const tlr_frame *f, int64_t item, int worker)
+static void tiny_feature_item(const tlr_frame *f, int64_t i, int worker)
 {
-    const float *x = (const float *)(f->act + TINY_AT_X * f->n) + item * TINY_HW;
-    float *sum = (float *)(f->scratch + worker * f->scratch_stride);
-    *sum = 0;
-    for (int i = 0; i < TINY_HW; ++i)
-        *sum += x[i];
-    ((float *)(f->act + TINY_AT_F * f->n))[item] = *sum / TINY_HW * ((float *)f->fix)[item % TINY_C];
+    const float *w = (const float *)f->consts, *x = (float *)tiny_at(f, TINY_X) + i * TINY_IN;
+    float *y = (float *)tiny_at(f, TINY_FEATURES) + i * TINY_F;
+    (void)worker;
+    for (int k = 0; k < TINY_F; ++k) {
+        float sum = 0;
+        for (int j = 0; j < TINY_IN; ++j)
+            sum += x[j] * w[j * TINY_F + k];
+        y[k] = sum > 0 ? sum : 0;
+    }
 }
 
 static void tiny_features(const tlr_frame *f)
 {
-    tlr_parallel_for(f, f->n * TINY_C, tiny_mean);
-}
-
-static void tiny_linear(const tlr_frame *f, int64_t i, int worker)
-{
-    (void)worker;
-    const float *x = (const float *)f->act + i * TINY_C; /* the head reads its input at 0 */
-    const float *w = (const float *)f->vars, *b = (const float *)(f->vars + TINY_BIAS_AT);
-    float *z = (float *)(f->act + TINY_AT_Z * f->n) + i * TINY_K;
-    for (int k = 0; k < TINY_K; ++k) {
-        z[k] = b[k];
-        for (int c = 0; c < TINY_C; ++c)
-            z[k] += w[k * TINY_C + c] * x[c];
-    }
+    tlr_parallel_for(f, f->n, tiny_feature_item);
 }
 
 static void tiny_head(const tlr_frame *f)
 {
-    tlr_parallel_for(f, f->n, tiny_linear);
+    const float *w = (float *)(f->vars + TINY_W), *b = (float *)(f->vars + TINY_B);
+    for (int64_t i = 0; i < f->n; ++i)
+        for (int k = 0; k < TINY_K; ++k) {
+            const float *x = (float *)tiny_at(f, TINY_FEATURES) + i * TINY_F;
+            float sum = b[k];
+            for (int j = 0; j < TINY_F; ++j)
+                sum += x[j] * w[k * TINY_F + j];
+            ((float *)tiny_at(f, TINY_LOGITS))[i * TINY_K + k] = sum;
+        }
 }
 
-static const tlr_tensor tiny_tensors[] = {
-    { TLR_CONST, TLR_F32, TLR_PLAIN, 1, { 3 }, 0, 12, TLR_INIT_NONE, 0, 0 },
-    { TLR_PARAM, TLR_F32, TLR_PLAIN, 2, { 2, 3 }, 0, 24, TLR_INIT_UNIFORM_FAN_IN, 3, 0 },
-    { TLR_PARAM, TLR_F32, TLR_PLAIN, 1, { 2 }, TINY_BIAS_AT, 8, TLR_INIT_UNIFORM_FAN_IN, 3, 1 },
-};
-
-static const tlr_value tiny_values[] = {
-    { 4, TLR_F32, 2, { -1, 3 }, TLR_PLAIN, { 0 }, TINY_AT_F, 0 },
-    { 7, TLR_F32, 2, { -1, 2 }, TLR_PLAIN, { 0 }, TINY_AT_Z, 1 },
-};
-
-#define TINY_IO(r, d1, d2, d3, at, n) { TLR_F32, r, { -1, d1, d2, d3 }, at, n }
-
-static const tlr_model tiny_model = {
-    .abi = TLR_ABI,
-    .name = "tiny",
-    .version = "0.1.0",
-    .target = "cpu",
-    .precision = "fp32",
-    .graph_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    .max_batch = 8,
-    .n_classes = TINY_K,
-    .preprocess = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f } },
-    .features = { tiny_features, 1, 1, { TINY_IO(4, 3, 4, 4, TINY_AT_X, 48) }, { TINY_IO(2, 3, 0, 0, TINY_AT_F, 3) } },
-    .head = { tiny_head, 1, 1, { TINY_IO(2, 3, 0, 0, 0, 3) }, { TINY_IO(2, 2, 0, 0, TINY_AT_Z, 2) } },
-    .prepare = tiny_prepare,
-    .tensors = tiny_tensors,
-    .n_tensors = 3,
-    .consts_bytes = TINY_CONSTS,
-    .params_bytes = TINY_PARAMS,
-    .vars_bytes = TINY_PARAMS,
-    .act_infer_bytes = 320,
-    .act_train_bytes = 320,
-    .fix_infer_bytes = 12,
-    .fix_train_bytes = 12,
-    .scratch_bytes = 4,
-    .params_total = 11,
-    .params_trained = 8,
-    .values = tiny_values,
-    .n_values = 2,
-};
-
-static const char tiny_labels[] = "cat\0dog"; /* and the literal's own NUL */
-
-enum { TINY_FILE = TLR_WEIGHTS_CONSTS_AT + 64 + TINY_PARAMS + sizeof tiny_labels };
-
-/* The bytes of a weights file, 64-byte aligned; free(). */
-static inline unsigned char *tiny_weights(int trained)
+static inline void tiny_adam(const tlk_step *s, float *w, float *m, float *v, const float *g, int n)
 {
-    static const float scale[3] = { 1, 2, 3 }, w[6] = { 1, -1, 0.5f, -0.5f, 2, 1 }, b[2] = { 0.1f, -0.2f };
-    unsigned char *file = aligned_alloc(64, (TINY_FILE + 63) / 64 * 64);
-    char params[TINY_PARAMS] = { 0 };
-    size_t labels = trained ? sizeof tiny_labels : 0;
-    if (trained) {
-        memcpy(params, w, sizeof w);
-        memcpy(params + TINY_BIAS_AT, b, sizeof b);
+    double c1 = 1 - pow(s->beta1, (double)s->t), c2 = 1 - pow(s->beta2, (double)s->t);
+    for (int i = 0; i < n; ++i) {
+        m[i] += (float)(1 - s->beta1) * (g[i] - m[i]);
+        v[i] = (float)s->beta2 * v[i] + (float)(1 - s->beta2) * g[i] * g[i];
+        w[i] -= (float)(s->lr / c1 * m[i] / (sqrt(v[i]) / sqrt(c2) + s->epsilon));
     }
-    memset(file, 0, TINY_FILE);
-    tlr_weights_header_make((tlr_weights_header *)file, &tiny_model, scale, params, tiny_labels,
-                            labels, trained);
-    memcpy(file + TLR_WEIGHTS_CONSTS_AT, scale, sizeof scale);
-    memcpy(file + TLR_WEIGHTS_CONSTS_AT + 64, params, sizeof params);
-    memcpy(file + TLR_WEIGHTS_CONSTS_AT + 64 + TINY_PARAMS, tiny_labels, labels);
-    return file;
 }
 
-static inline size_t tiny_weights_bytes(int trained)
+/* Gradient of the mean loss by one picture's logits z; returns its loss. */
+static inline float tiny_softmax(const float *z, int64_t label, int64_t n, float *dz)
 {
-    return trained ? TINY_FILE : TINY_FILE - sizeof tiny_labels;
+    float most = fmaxf(z[0], fmaxf(z[1], z[2])), sum = 0;
+    for (int k = 0; k < TINY_K; ++k)
+        sum += expf(z[k] - most);
+    for (int k = 0; k < TINY_K; ++k)
+        dz[k] = (expf(z[k] - most) / sum - (k == label)) / (float)n;
+    return logf(sum) + most - z[label];
 }
+
+static void tiny_step(const tlr_frame *f)
+{
+    float dw[TINY_K * TINY_F] = { 0 }, db[TINY_K] = { 0 }, dz[TINY_K];
+    char *v = f->vars;
+    tiny_head(f);
+    for (int64_t i = 0; i < f->n; ++i) {
+        const float *x = (float *)tiny_at(f, TINY_FEATURES) + i * TINY_F;
+        int64_t label = ((int64_t *)tiny_at(f, TINY_LABELS))[i];
+        ((float *)tiny_at(f, TINY_LOSS))[i] =
+            tiny_softmax((float *)tiny_at(f, TINY_LOGITS) + i * TINY_K, label, f->n, dz);
+        for (int k = 0; k < TINY_K; ++k) {
+            db[k] += dz[k];
+            for (int j = 0; j < TINY_F; ++j)
+                dw[k * TINY_F + j] += dz[k] * x[j];
+        }
+    }
+    tiny_adam(f->step, (float *)(v + TINY_W), (float *)(v + TINY_WM), (float *)(v + TINY_WV), dw,
+              TINY_K * TINY_F);
+    tiny_adam(f->step, (float *)(v + TINY_B), (float *)(v + TINY_BM), (float *)(v + TINY_BV), db,
+              TINY_K);
+}
+
+#define TINY_TENSOR(kind_, rank_, d0, d1, offset_, init_) \
+    { .kind = kind_, .type = TLR_F32, .layout = TLR_PLAIN, .rank = rank_, .dim = { d0, d1 }, \
+      .offset = offset_, .bytes = (d0) * (d1) * 4, .init = init_, .init_value = TINY_F, \
+      .init_position = (offset_) == TINY_B }
+static const tlr_tensor tiny_tensors[] = {
+    TINY_TENSOR(TLR_CONST, 2, TINY_IN, TINY_F, 0, TLR_INIT_NONE),
+    TINY_TENSOR(TLR_PARAM, 2, TINY_K, TINY_F, TINY_W, TLR_INIT_UNIFORM_FAN_IN),
+    TINY_TENSOR(TLR_PARAM, 1, TINY_K, 1, TINY_B, TLR_INIT_UNIFORM_FAN_IN),
+    TINY_TENSOR(TLR_STATE, 2, TINY_K, TINY_F, TINY_WM, TLR_INIT_NONE),
+    TINY_TENSOR(TLR_STATE, 2, TINY_K, TINY_F, TINY_WV, TLR_INIT_NONE),
+    TINY_TENSOR(TLR_STATE, 1, TINY_K, 1, TINY_BM, TLR_INIT_NONE),
+    TINY_TENSOR(TLR_STATE, 1, TINY_K, 1, TINY_BV, TLR_INIT_NONE),
+};
+static const char *const tiny_names[] = { "conv.weight", "fc.weight",   "fc.bias",  "fc.weight.m",
+                                          "fc.weight.v", "fc.bias.m", "fc.bias.v" };
+
+#define TINY_IO(type_, elems_, offset_) \
+    { .type = type_, .rank = 2, .dim = { -1, elems_ }, .offset = offset_, .elems = elems_ }
+static const tlr_model tiny_model = {
+    .abi = TLR_ABI, .name = "tiny", .version = "0.1.0", .target = "ref", .precision = "fp32",
+    .graph_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    .max_batch = TINY_BATCH, .n_classes = TINY_K,
+    .features = { tiny_features, 1, 1, { TINY_IO(TLR_F32, TINY_IN, TINY_X) },
+                  { TINY_IO(TLR_F32, TINY_F, TINY_FEATURES) } },
+    .head = { tiny_head, 1, 1, { TINY_IO(TLR_F32, TINY_F, TINY_FEATURES) },
+              { TINY_IO(TLR_F32, TINY_K, TINY_LOGITS) } },
+    .step = { tiny_step, 2, 2,
+              { TINY_IO(TLR_F32, TINY_F, TINY_FEATURES), TINY_IO(TLR_I64, 1, TINY_LABELS) },
+              { TINY_IO(TLR_F32, 1, TINY_LOSS), TINY_IO(TLR_F32, TINY_K, TINY_LOGITS) } },
+    .tensors = tiny_tensors, .n_tensors = 7, .consts_bytes = TINY_IN * TINY_F * 4,
+    .params_bytes = TINY_PARAMS, .vars_bytes = TINY_VARS, .act_infer_bytes = TINY_ACT,
+    .act_train_bytes = TINY_ACT, .params_total = 39, .params_trained = 15, .optimizer = TLR_ADAM,
+};
+
+/* weights.bin of it; returns its length.  No checksums: the trainer takes checked bytes. */
+enum { TINY_WEIGHTS_BYTES = TLR_WEIGHTS_CONSTS_AT + 128 + TINY_PARAMS };
+static inline void tiny_weights(char bytes[TINY_WEIGHTS_BYTES])
+{
+    tlr_weights_header h = { .abi = TLR_ABI, .consts_xxh64 = 1 };
+    memset(bytes, 0, TINY_WEIGHTS_BYTES);
+    memcpy(bytes, &h, sizeof h);
+    float *w = (float *)(void *)(bytes + TLR_WEIGHTS_CONSTS_AT);
+    for (int i = 0; i < TINY_IN * TINY_F; ++i)
+        w[i] = (float)((i * 7) % 11 - 4) / 4;
+}
+
 #endif
