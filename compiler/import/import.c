@@ -31,8 +31,8 @@ static bool ends_with(const char *s, const char *ending)
 static tlc_status parse_text(tlc_ctx *ctx, const tlc_file *f, tlc_module **out)
 {
     const char *slash = strrchr(f->path, '/');
-    const char *folder = slash ? tlc_arena_strndup(&ctx->arena, f->path, (size_t)(slash - f->path) + 1)
-                               : ".";
+    const char *folder =
+        slash ? tlc_arena_strndup(&ctx->arena, f->path, (size_t)(slash - f->path) + 1) : ".";
     return tlc_parse_module(ctx, (const char *)f->bytes, (size_t)f->n_bytes, folder, out);
 }
 
@@ -53,7 +53,8 @@ static tlc_status refuse_weights(tlc_ctx *ctx, const tlc_file *f)
     static const char zip[] = { 'P', 'K', 3, 4 };
     if (f->n_bytes < 4 || memcmp(f->bytes, zip, sizeof zip) != 0)
         return TLC_OK;
-    return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_KIND", "zip archive, such as PyTorch's weights: not a model");
+    return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_KIND",
+                    "zip archive, such as PyTorch's weights: not a model");
 }
 
 tlc_status tlc_import_file(tlc_ctx *ctx, const char *path, tlc_file *file, tlc_module **out,

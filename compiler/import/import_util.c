@@ -13,12 +13,14 @@ tlc_status tlc_over_limit(tlc_ctx *ctx, tlb_limit which, int64_t found)
     return tlc_hint(ctx, "--limit %s=N", name);
 }
 
-/* --- UTF-8 (Unicode 15, table 3-7) -------------------------------------------- */
+/* --- UTF-8 (Unicode 15, table 3-7) --------------------------------------- */
 
 /* Bytes of the sequence that `s` begins, or 0 if it is none. */
 static size_t utf8_length(const unsigned char *s, size_t n)
 {
-    static const struct { unsigned char first, last, second_least, second_most, bytes; } rows[] = {
+    static const struct {
+        unsigned char first, last, second_least, second_most, bytes;
+    } rows[] = {
         { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
         { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
         { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
@@ -49,7 +51,7 @@ bool tlc_is_utf8(const unsigned char *s, size_t n)
     return true;
 }
 
-/* --- names --------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 void tlc_names_add(tlc_names *t, const char *name, void *item)
 {
@@ -70,8 +72,8 @@ const tlc_named *tlc_names_seal(tlc_names *t)
     if (t->n)
         qsort(t->rows, t->n, sizeof *t->rows, by_name);
     for (size_t i = 1; i < t->n; ++i)
-        if (!strcmp(t->rows[i - 1].name, t->rows[i].name)
-            && (!twice || t->rows[i].order < twice->order))
+        if (!strcmp(t->rows[i - 1].name, t->rows[i].name) &&
+            (!twice || t->rows[i].order < twice->order))
             twice = &t->rows[i];
     return twice;
 }

@@ -24,7 +24,8 @@ typedef struct tlc_names {
 } tlc_names;
 
 void tlc_names_add(tlc_names *t, const char *name, void *item);
-/* Sort; returns the row that repeats an earlier name (the first such in order of adding), or NULL. */
+/* Sort; returns the row that repeats an earlier name (the first such in order of adding), or NULL.
+ */
 const tlc_named *tlc_names_seal(tlc_names *t);
 void *tlc_names_find(const tlc_names *t, const char *name); /* after sealing; NULL: none */
 

@@ -11,7 +11,7 @@
 
 enum { IR_LEAST = 3, IR_MOST = 13, OPSET_LEAST = 7, OPSET_MOST = 21 };
 
-/* --- the model ---------------------------------------------------------------------------- */
+/* --- the model ----------------------------------------------------------- */
 
 static tlc_status check_ir_version(tlc_ctx *ctx, const Onnx__ModelProto *m)
 {
@@ -37,14 +37,17 @@ static tlc_status read_opset(tlc_onnx *o, const Onnx__ModelProto *m)
         if (!is_default_domain(m->opset_import[i]->domain))
             continue;
         if (found)
-            return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_VERSION", "opset of domain \"\" given twice");
+            return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_VERSION",
+                            "opset of domain \"\" given twice");
         found = m->opset_import[i];
     }
     if (!found && m->n_opset_import)
-        return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_VERSION", "domain %s without an opset of ONNX's own",
+        return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_VERSION",
+                        "domain %s without an opset of ONNX's own",
                         tlc_quote_name(o->ctx, m->opset_import[0]->domain));
     if (!found)
-        return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_VERSION", "no opset: opset_import is empty");
+        return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_VERSION",
+                        "no opset: opset_import is empty");
     o->opset = found->has_version ? found->version : 0;
     if (o->opset < OPSET_LEAST || o->opset > OPSET_MOST)
         return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_VERSION",
@@ -65,14 +68,15 @@ static tlc_status check_model(tlc_onnx *o, const Onnx__ModelProto *m)
                         tlc_quote_name(ctx, m->functions[0]->name));
     if (m->graph->n_sparse_initializer) {
         const Onnx__TensorProto *t = m->graph->sparse_initializer[0]->values;
-        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_OPERATOR", "sparse_initializer %s is not supported",
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_OPERATOR",
+                        "sparse_initializer %s is not supported",
                         tlc_quote_name(ctx, t ? t->name : NULL));
     }
     o->graph = m->graph;
     return TLC_OK;
 }
 
-/* --- names ----------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 static tlc_onnx_name *add_name(tlc_onnx *o, const char *name)
 {
@@ -87,7 +91,8 @@ static tlc_status collect_names(tlc_onnx *o)
 {
     const Onnx__GraphProto *g = o->graph;
     for (size_t i = 0; i < g->n_initializer; ++i)
-        add_name(o, g->initializer[i]->name ? g->initializer[i]->name : "")->tensor = g->initializer[i];
+        add_name(o, g->initializer[i]->name ? g->initializer[i]->name : "")->tensor =
+            g->initializer[i];
     for (size_t i = 0; i < g->n_node; ++i)
         for (size_t k = 0; k < g->node[i]->n_output; ++k)
             if (g->node[i]->output[k][0])
@@ -111,7 +116,7 @@ static tlc_status check_initialisers(tlc_onnx *o)
     return TLC_OK;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------ */
+/* --- inputs -------------------------------------------------------------- */
 
 static tlc_status read_dim(tlc_onnx *o, const Onnx__TensorShapeProto__Dimension *d, size_t i,
                            int64_t *out)
@@ -181,7 +186,7 @@ static tlc_status read_inputs(tlc_onnx *o)
     return TLC_OK;
 }
 
-/* --- values by name -------------------------------------------------------------------------------- */
+/* --- values by name ------------------------------------------------------ */
 
 void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v)
 {
@@ -209,7 +214,8 @@ static tlc_status make_initialiser(tlc_onnx *o, tlc_onnx_name *e)
 
 static tlc_status undefined(tlc_onnx *o, const char *name, const char *how)
 {
-    return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_NAME", "%s is %s", tlc_quote_name(o->ctx, name), how);
+    return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_NAME", "%s is %s",
+                    tlc_quote_name(o->ctx, name), how);
 }
 
 tlc_status tlc_onnx_read(tlc_onnx *o, const char *name, tlc_value **out)
@@ -238,7 +244,7 @@ void tlc_onnx_define(const tlc_onnx_node *n, size_t i, tlc_value *v)
         v->name = n->proto->output[i];
 }
 
-/* --- nodes -------------------------------------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------- */
 
 static const char *name_of(const Onnx__NodeProto *p)
 {
@@ -253,8 +259,10 @@ static tlc_status blame_batch(tlc_onnx *o, tlc_status status)
     const tlb_diag *d = o->ctx->n_diags ? &o->ctx->diags[o->ctx->n_diags - 1] : NULL;
     if (!d || d->hint || !o->fixed_batch || (strcmp(d->id, "E_SHAPE") && strcmp(d->id, "E_BATCH")))
         return status;
-    return tlc_hint(o->ctx, "the file's batch of %" PRId64 " was read as n; export it with a dynamic "
-                    "batch", o->fixed_batch);
+    return tlc_hint(o->ctx,
+                    "the file's batch of %" PRId64 " was read as n; export it with a dynamic "
+                    "batch",
+                    o->fixed_batch);
 }
 
 static tlc_status read_node(tlc_onnx *o, size_t index)
@@ -262,8 +270,9 @@ static tlc_status read_node(tlc_onnx *o, size_t index)
     tlc_ctx *ctx = o->ctx;
     tlc_onnx_node n = { .o = o, .proto = o->graph->node[index], .index = index };
     n.name = name_of(n.proto);
-    n.place = n.name ? tlc_arena_printf(&ctx->arena, "node %zu %s", index, tlc_quote_name(ctx, n.name))
-                     : tlc_arena_printf(&ctx->arena, "node %zu", index);
+    n.place = n.name
+                  ? tlc_arena_printf(&ctx->arena, "node %zu %s", index, tlc_quote_name(ctx, n.name))
+                  : tlc_arena_printf(&ctx->arena, "node %zu", index);
     tlc_at(ctx, "%s", n.place);
     tlc_status status = tlc_onnx_map_node(&n);
     if (status != TLC_OK)
@@ -285,13 +294,14 @@ static tlc_status read_outputs(tlc_onnx *o)
         tlc_at(o->ctx, "output %s", tlc_quote_name(o->ctx, name));
         TLC_TRY(tlc_onnx_read(o, name, &v));
         if (v->kind == TLC_CONST)
-            return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_GRAPH", "output does not depend on the input");
+            return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_GRAPH",
+                            "output does not depend on the input");
         tlc_return_add(o->func, v);
     }
     return TLC_OK;
 }
 
-/* --- parameters ------------------------------------------------------------------------------------------ */
+/* --- parameters ---------------------------------------------------------- */
 
 /* Operands that are trained wherever their bytes came from (a Constant, a ConstantOfShape). */
 static bool is_weight_operand(const tlc_node *n, int i)
@@ -372,7 +382,7 @@ static void settle_globals(tlc_onnx *o, tlc_import_info *info)
     tlc_at(o->ctx, "%s", "");
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
 static const char *base_name(const char *path)
 {
@@ -392,7 +402,9 @@ static tlc_status read_graph(tlc_onnx *o)
 
 tlc_status tlc_import_onnx(tlc_ctx *ctx, tlc_file *file, tlc_module **out, tlc_import_info *info)
 {
-    tlc_onnx o = { .ctx = ctx, .file = file, .file_name = base_name(file->path),
+    tlc_onnx o = { .ctx = ctx,
+                   .file = file,
+                   .file_name = base_name(file->path),
                    .names = { .arena = &ctx->arena } };
     tlc_import_info found = { 0 };
     Onnx__ModelProto *model;

@@ -92,7 +92,8 @@ tlc_status tlc_onnx_ints(const tlc_onnx_node *n, const char *name, int count, in
             return TLC_ONNX_BAD(n, "%s[%d] is %" PRId64 ", at least %" PRId64, name, i, out->v[i],
                                 least);
         if (out->v[i] > INT32_MAX)
-            return TLC_ONNX_BAD(n, "%s[%d] is %" PRId64 ", at most %d", name, i, out->v[i], INT32_MAX);
+            return TLC_ONNX_BAD(n, "%s[%d] is %" PRId64 ", at most %d", name, i, out->v[i],
+                                INT32_MAX);
     }
     return TLC_OK;
 }
@@ -135,7 +136,7 @@ tlc_status tlc_onnx_wrap_axes(const tlc_onnx_node *n, tlc_ints *axes, int rank)
     return TLC_OK;
 }
 
-/* --- operands ------------------------------------------------------------------------- */
+/* --- operands ------------------------------------------------------------ */
 
 tlc_value *tlc_onnx_in(const tlc_onnx_node *n, int i)
 {
@@ -193,7 +194,7 @@ tlc_status tlc_onnx_axes(const tlc_onnx_node *n, int64_t since, int i, tlc_ints 
     return by_operand ? tlc_onnx_const_ints(n, i, "axes", out) : tlc_onnx_any_ints(n, "axes", out);
 }
 
-/* --- nodes ------------------------------------------------------------------------------ */
+/* --- nodes --------------------------------------------------------------- */
 
 tlc_node *tlc_onnx_add(const tlc_onnx_node *n, tlc_op op, tlc_value *const *in, int n_in)
 {

@@ -8,9 +8,10 @@
 
 #include "onnx_import.h"
 
-/* --- attributes -------------------------------------------------------------------- */
+/* --- attributes ---------------------------------------------------------- */
 
-const Onnx__AttributeProto *tlc_onnx_attr(const tlc_onnx_node *n, const char *name); /* NULL: none */
+const Onnx__AttributeProto *tlc_onnx_attr(const tlc_onnx_node *n,
+                                          const char *name); /* NULL: none */
 
 /* An integer from `least` to `most`, or `fallback`. */
 TLC_MUST_USE tlc_status tlc_onnx_int(const tlc_onnx_node *n, const char *name, int64_t fallback,
@@ -32,7 +33,7 @@ TLC_MUST_USE tlc_status tlc_onnx_axis(const tlc_onnx_node *n, int64_t fallback, 
 /* The same for each of a list. */
 TLC_MUST_USE tlc_status tlc_onnx_wrap_axes(const tlc_onnx_node *n, tlc_ints *axes, int rank);
 
-/* --- operands ------------------------------------------------------------------------ */
+/* --- operands ------------------------------------------------------------ */
 
 tlc_value *tlc_onnx_in(const tlc_onnx_node *n, int i); /* NULL: absent */
 /* Operand `i` (`role` in messages) must be known now: E_UNSUPPORTED "not constant". */
@@ -47,7 +48,7 @@ TLC_MUST_USE tlc_status tlc_onnx_const_number(const tlc_onnx_node *n, int i, con
 TLC_MUST_USE tlc_status tlc_onnx_axes(const tlc_onnx_node *n, int64_t since, int i, tlc_ints *out,
                                       bool *given);
 
-/* --- nodes ----------------------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------- */
 
 /* A node at the end of the graph, named as the ONNX node; set its attributes, then finish. */
 tlc_node *tlc_onnx_add(const tlc_onnx_node *n, tlc_op op, tlc_value *const *in, int n_in);

@@ -25,7 +25,7 @@ struct tlc_onnx_external {
     size_t n_ranges, cap_ranges;
 };
 
-/* --- entries ---------------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------- */
 
 enum { LOCATION, OFFSET, LENGTH, CHECKSUM, N_KEYS };
 static const char *const keys[N_KEYS] = { "location", "offset", "length", "checksum" };
@@ -42,8 +42,8 @@ static tlc_status read_entries(tlc_ctx *ctx, const Onnx__TensorProto *t, const c
             return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL", "unknown key %s of external_data",
                             tlc_quote_name(ctx, key));
         if (value[k])
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL", "key \"%s\" of external_data given twice",
-                            key);
+            return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
+                            "key \"%s\" of external_data given twice", key);
         value[k] = e->value ? e->value : "";
     }
     return TLC_OK;
@@ -55,21 +55,21 @@ static tlc_status read_count(tlc_ctx *ctx, const char *key, const char *text, in
     int64_t v = 0;
     bool good = *text != '\0';
     for (const char *p = text; good && *p; ++p)
-        good = *p >= '0' && *p <= '9' && !__builtin_mul_overflow(v, 10, &v)
-               && !__builtin_add_overflow(v, *p - '0', &v);
+        good = *p >= '0' && *p <= '9' && !__builtin_mul_overflow(v, 10, &v) &&
+               !__builtin_add_overflow(v, *p - '0', &v);
     if (!good)
-        return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL", "%s of external data is %s, 0 to 2^63-1",
-                        key, tlc_quote_name(ctx, text));
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
+                        "%s of external data is %s, 0 to 2^63-1", key, tlc_quote_name(ctx, text));
     *out = v;
     return TLC_OK;
 }
 
-/* --- location ---------------------------------------------------------------------- */
+/* --- location ------------------------------------------------------------ */
 
 static bool is_component(const char *s, size_t n)
 {
-    return n > 0 && !(n == 2 && s[0] == '.' && s[1] == '.') && !memchr(s, '\\', n)
-           && !memchr(s, ':', n);
+    return n > 0 && !(n == 2 && s[0] == '.' && s[1] == '.') && !memchr(s, '\\', n) &&
+           !memchr(s, ':', n);
 }
 
 static tlc_status check_location(tlc_ctx *ctx, const char *location)
@@ -78,9 +78,10 @@ static tlc_status check_location(tlc_ctx *ctx, const char *location)
     for (;;) {
         size_t n = strcspn(at, "/");
         if (!is_component(at, n))
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
-                            "location %s, a path below the model's folder without .. \\ or : wanted",
-                            tlc_quote_name(ctx, location));
+            return tlc_fail(
+                ctx, TLC_E_MALFORMED, "E_EXTERNAL",
+                "location %s, a path below the model's folder without .. \\ or : wanted",
+                tlc_quote_name(ctx, location));
         if (!at[n])
             return TLC_OK;
         at += n + 1;
@@ -90,9 +91,10 @@ static tlc_status check_location(tlc_ctx *ctx, const char *location)
 static int open_folder_of(tlc_ctx *ctx, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *folder = !slash         ? "."
-                         : slash == path ? "/"
-                                         : tlc_arena_strndup(&ctx->arena, path, (size_t)(slash - path));
+    const char *folder = !slash ? "."
+                         : slash == path
+                             ? "/"
+                             : tlc_arena_strndup(&ctx->arena, path, (size_t)(slash - path));
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -182,7 +184,7 @@ static tlc_status find_file(tlc_onnx *o, const char *location, tlc_file **out)
     return TLC_OK;
 }
 
-/* --- ranges ------------------------------------------------------------------------- */
+/* --- ranges -------------------------------------------------------------- */
 
 static void note_range(tlc_onnx *o, const tlc_file *f, int64_t begin, int64_t end)
 {
@@ -214,8 +216,8 @@ void tlc_onnx_external_warn(tlc_onnx *o)
         const range *r = &e->ranges[i], *before = i ? r - 1 : NULL;
         if (!before || before->file != r->file)
             reach = 0;
-        bool same = before && before->file == r->file && before->begin == r->begin
-                    && before->end == r->end;
+        bool same =
+            before && before->file == r->file && before->begin == r->begin && before->end == r->end;
         n_shared += !same && r->begin < reach;
         reach = r->end > reach ? r->end : reach;
     }
@@ -230,12 +232,13 @@ static tlc_status check_range(tlc_ctx *ctx, const tlc_file *f, int64_t offset, i
 {
     if (length > f->n_bytes - offset) /* neither is negative, so nothing overflows */
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
-                        "offset %" PRId64 " and length %" PRId64 " outside the external data of %" PRId64
-                        " bytes", offset, length, f->n_bytes);
+                        "offset %" PRId64 " and length %" PRId64
+                        " outside the external data of %" PRId64 " bytes",
+                        offset, length, f->n_bytes);
     if (length != n_bytes)
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
-                        "length of external data is %" PRId64 ", the dimensions ask for %" PRId64, length,
-                        n_bytes);
+                        "length of external data is %" PRId64 ", the dimensions ask for %" PRId64,
+                        length, n_bytes);
     return TLC_OK;
 }
 

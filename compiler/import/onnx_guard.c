@@ -29,10 +29,10 @@ enum {
 typedef struct frame {
     const ProtobufCMessageDescriptor *type;
     const unsigned char *end;
-    uint64_t seen;  /* fields that may stand once and were met, by index in the descriptor */
-    int64_t elems;  /* of lists in it, so far */
-    size_t patch;   /* where its length goes in the reduced message */
-    bool mute;      /* walked, but not written */
+    uint64_t seen; /* fields that may stand once and were met, by index in the descriptor */
+    int64_t elems; /* of lists in it, so far */
+    size_t patch;  /* where its length goes in the reduced message */
+    bool mute;     /* walked, but not written */
 } frame;
 
 typedef struct guard {
@@ -45,14 +45,14 @@ typedef struct guard {
     size_t n_out, cap_out;
 } guard;
 
-/* --- what is special about a field ------------------------------------------ */
+/* --- what is special about a field --------------------------------------- */
 
 typedef enum action {
     KEEP,
-    DROP,  /* not even looked at: doc strings */
-    MUTE,  /* walked, not written: the importer never reads it */
-    RAW,   /* replaced by its range */
-    PLACE  /* a string whose message must speak of a location */
+    DROP, /* not even looked at: doc strings */
+    MUTE, /* walked, not written: the importer never reads it */
+    RAW,  /* replaced by its range */
+    PLACE /* a string whose message must speak of a location */
 } action;
 
 static const struct {
@@ -62,10 +62,10 @@ static const struct {
 } specials[] = {
     { &onnx__tensor_proto__descriptor, 9, RAW },
     { &onnx__string_string_entry_proto__descriptor, 2, PLACE },
-    { &onnx__model_proto__descriptor, 14, MUTE },  /* metadata_props */
-    { &onnx__model_proto__descriptor, 20, MUTE },  /* training_info */
-    { &onnx__graph_proto__descriptor, 13, MUTE },  /* value_info: what we infer anyway */
-    { &onnx__graph_proto__descriptor, 14, MUTE },  /* quantization_annotation */
+    { &onnx__model_proto__descriptor, 14, MUTE }, /* metadata_props */
+    { &onnx__model_proto__descriptor, 20, MUTE }, /* training_info */
+    { &onnx__graph_proto__descriptor, 13, MUTE }, /* value_info: what we infer anyway */
+    { &onnx__graph_proto__descriptor, 14, MUTE }, /* quantization_annotation */
 };
 
 static action action_of(const frame *f, const ProtobufCFieldDescriptor *fd)
@@ -78,14 +78,14 @@ static action action_of(const frame *f, const ProtobufCFieldDescriptor *fd)
     return KEEP;
 }
 
-/* --- messages --------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------ */
 
 static void at_offset(guard *g, const unsigned char *p)
 {
     tlc_at(g->ctx, "offset %" PRIu64, (uint64_t)(p - g->bytes));
 }
 
-#define MALFORMED(g, p, ...) \
+#define MALFORMED(g, p, ...)                                                                       \
     (at_offset((g), (p)), tlc_fail((g)->ctx, TLC_E_MALFORMED, "E_ONNX_WIRE", __VA_ARGS__))
 
 static tlc_status over(guard *g, tlb_limit which, int64_t found)
@@ -94,7 +94,7 @@ static tlc_status over(guard *g, tlb_limit which, int64_t found)
     return tlc_over_limit(g->ctx, which, found);
 }
 
-/* --- the reduced message ---------------------------------------------------- */
+/* --- the reduced message ------------------------------------------------- */
 
 static void put(guard *g, const void *bytes, size_t n)
 {
@@ -112,7 +112,7 @@ static void patch_length(guard *g, const frame *f)
             (unsigned char)((n >> (7 * i) & 0x7f) | (i + 1 < PATCH_BYTES ? 0x80 : 0));
 }
 
-/* --- primitives -------------------------------------------------------------- */
+/* --- primitives ---------------------------------------------------------- */
 
 static tlc_status read_varint(guard *g, const unsigned char *end, uint64_t *out)
 {
@@ -148,7 +148,7 @@ static tlc_status read_length(guard *g, const frame *f, uint64_t *out)
     return check_length(g, f, *out);
 }
 
-/* --- values of a field -------------------------------------------------------- */
+/* --- values of a field --------------------------------------------------- */
 
 static unsigned wire_of(ProtobufCType t)
 {
@@ -184,8 +184,8 @@ static tlc_status skip_value(guard *g, const frame *f, unsigned wire)
 static tlc_status count_elems(guard *g, frame *f, int64_t n)
 {
     f->elems += n;
-    if (f->type == &onnx__attribute_proto__descriptor && !f->mute
-        && f->elems > g->ctx->limits.max[TLB_LIMIT_ATTR])
+    if (f->type == &onnx__attribute_proto__descriptor && !f->mute &&
+        f->elems > g->ctx->limits.max[TLB_LIMIT_ATTR])
         return over(g, TLB_LIMIT_ATTR, f->elems);
     return TLC_OK;
 }
@@ -231,13 +231,13 @@ static tlc_status walk_bytes(guard *g, frame *f, const ProtobufCFieldDescriptor 
         return TLC_OK;
     if (fd->type == PROTOBUF_C_TYPE_STRING)
         return check_string(g, s, n, what);
-    if (f->type == &onnx__attribute_proto__descriptor
-        && (int64_t)n > g->ctx->limits.max[TLB_LIMIT_ATTR])
+    if (f->type == &onnx__attribute_proto__descriptor &&
+        (int64_t)n > g->ctx->limits.max[TLB_LIMIT_ATTR])
         return over(g, TLB_LIMIT_ATTR, (int64_t)n);
     return fd->label == PROTOBUF_C_LABEL_REPEATED ? count_elems(g, f, 1) : TLC_OK;
 }
 
-/* --- entering and leaving messages --------------------------------------------- */
+/* --- entering and leaving messages --------------------------------------- */
 
 static tlc_status count_one(guard *g, int64_t *count, tlb_limit which)
 {
@@ -251,8 +251,8 @@ static tlc_status count_message(guard *g, const frame *outer, const ProtobufCFie
     TLC_TRY(count_one(g, &g->n_messages, TLB_LIMIT_MESSAGES));
     if (fd->descriptor == &onnx__node_proto__descriptor)
         return count_one(g, &g->n_nodes, TLB_LIMIT_NODES);
-    if (outer->type == &onnx__graph_proto__descriptor
-        && fd->descriptor == &onnx__tensor_proto__descriptor)
+    if (outer->type == &onnx__graph_proto__descriptor &&
+        fd->descriptor == &onnx__tensor_proto__descriptor)
         return count_one(g, &g->n_tensors, TLB_LIMIT_TENSORS);
     return TLC_OK;
 }
@@ -297,7 +297,7 @@ static void put_range(guard *g, size_t tag_bytes, const unsigned char *start)
     put(g, &r, sizeof r);
 }
 
-/* --- fields --------------------------------------------------------------------- */
+/* --- fields -------------------------------------------------------------- */
 
 static tlc_status walk_value(guard *g, frame *f, const ProtobufCFieldDescriptor *fd, unsigned wire,
                              action what)
@@ -381,7 +381,8 @@ static tlc_status check_kind(guard *g, size_t n)
         fd = protobuf_c_message_descriptor_get_field(&onnx__model_proto__descriptor,
                                                      g->bytes[0] >> 3);
     if (!fd || !fits_wire(fd, g->bytes[0] & 7))
-        return MALFORMED(g, g->bytes, "not a model: no field of an ONNX model begins with byte 0x%02x",
+        return MALFORMED(g, g->bytes,
+                         "not a model: no field of an ONNX model begins with byte 0x%02x",
                          g->bytes[0]);
     return TLC_OK;
 }
@@ -409,7 +410,7 @@ tlc_status tlc_onnx_guard(tlc_ctx *ctx, const unsigned char *bytes, size_t n_byt
     return TLC_OK;
 }
 
-/* --- protobuf-c ------------------------------------------------------------------- */
+/* --- protobuf-c ---------------------------------------------------------- */
 
 static void *arena_alloc(void *arena, size_t n)
 {

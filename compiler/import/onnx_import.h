@@ -28,24 +28,24 @@ typedef struct tlc_onnx_name {
 typedef struct tlc_onnx {
     tlc_ctx *ctx;
     tlc_file *file;
-    const char *file_name;    /* without folders: what IR text may show */
+    const char *file_name; /* without folders: what IR text may show */
     tlc_module *module;
     tlc_func *func;
     const Onnx__GraphProto *graph;
     int64_t opset;
-    int64_t fixed_batch;      /* the input's, which became n; 0: it was symbolic */
-    tlc_names names;          /* to tlc_onnx_name */
+    int64_t fixed_batch; /* the input's, which became n; 0: it was symbolic */
+    tlc_names names;     /* to tlc_onnx_name */
     int64_t n_dropouts;
     struct tlc_onnx_external *external;
-    bool *is_weight;          /* by value id: a floating initialiser, or made of one */
+    bool *is_weight; /* by value id: a floating initialiser, or made of one */
     size_t cap_is_weight;
 } tlc_onnx;
 
-/* --- onnx_tensor.c ------------------------------------------------------------ */
+/* --- onnx_tensor.c ------------------------------------------------------- */
 
 /* A checked tensor: shape, type and where its bytes are. */
 typedef struct tlc_onnx_tensor {
-    tlc_type type;            /* f16 and bf16 become f32 */
+    tlc_type type; /* f16 and bf16 become f32 */
     tlc_shape shape;
     const struct tlc_elem_row *elem;
     const unsigned char *raw; /* NULL: in the typed fields of the message */
@@ -66,7 +66,7 @@ TLC_MUST_USE tlc_status tlc_onnx_elem_type(tlc_ctx *ctx, int32_t data_type, tlc_
 /* `v`, a constant, as f32. */
 tlc_value *tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v);
 
-/* --- onnx_external.c ------------------------------------------------------------ */
+/* --- onnx_external.c ----------------------------------------------------- */
 
 /* The bytes of a tensor with data_location EXTERNAL, `n_bytes` of them by its dimensions. */
 TLC_MUST_USE tlc_status tlc_onnx_external_find(tlc_onnx *o, const Onnx__TensorProto *t,
@@ -74,17 +74,17 @@ TLC_MUST_USE tlc_status tlc_onnx_external_find(tlc_onnx *o, const Onnx__TensorPr
 /* Warn once if tensors share some of their bytes but not all. */
 void tlc_onnx_external_warn(tlc_onnx *o);
 
-/* --- nodes ------------------------------------------------------------------------ */
+/* --- nodes --------------------------------------------------------------- */
 
 /* A node that is being read. */
 typedef struct tlc_onnx_node {
     tlc_onnx *o;
     const Onnx__NodeProto *proto;
     const struct tlc_onnx_row *row;
-    size_t index;        /* in the graph, from 0 */
-    const char *name;    /* NULL: it has none, not even of an output */
-    const char *place;   /* `node 12 "conv1"` */
-    tlc_value **in;      /* its operands; NULL: absent */
+    size_t index;      /* in the graph, from 0 */
+    const char *name;  /* NULL: it has none, not even of an output */
+    const char *place; /* `node 12 "conv1"` */
+    tlc_value **in;    /* its operands; NULL: absent */
     int n_in;
 } tlc_onnx_node;
 

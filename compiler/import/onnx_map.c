@@ -42,7 +42,7 @@ tlc_status tlc_onnx_unsupported(const tlc_onnx_node *n, const char *fmt, ...)
     return tlc_hint(ctx, "docs/operators.md");
 }
 
-/* --- attributes: known, in this opset, and each once ------------------------------------ */
+/* --- attributes: known, in this opset, and each once --------------------- */
 
 /* The entry of `name` in a row's list, or NULL. */
 static const char *find_entry(const char *list, const char *name)
@@ -76,7 +76,7 @@ static tlc_status check_attr(const tlc_onnx_node *n, size_t i)
     return TLC_OK;
 }
 
-/* --- operands ------------------------------------------------------------------------------ */
+/* --- operands ------------------------------------------------------------ */
 
 static tlc_status read_operands(tlc_onnx_node *n)
 {

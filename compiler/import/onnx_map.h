@@ -5,8 +5,8 @@
 #include "onnx_attr.h"
 
 typedef struct tlc_onnx_row {
-    const char *op;     /* op_type, of the default domain */
-    int least, most;    /* operands; those from `least` on may be absent */
+    const char *op;  /* op_type, of the default domain */
+    int least, most; /* operands; those from `least` on may be absent */
     /* Attributes that are understood, separated by blanks.  `name<13`: only before opset 13. */
     const char *attrs;
     tlc_status (*map)(tlc_onnx_node *);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- windows: what Conv and the pools share ----------------------------------------- */
+/* --- windows: what Conv and the pools share ------------------------------ */
 
 typedef struct window {
     tlc_ints kernel, stride, pad, dilation; /* pad in ONNX's order: begins, then ends */
@@ -16,7 +16,8 @@ static tlc_status want_image(const tlc_onnx_node *n, const tlc_value *x)
 {
     if (x->shape.rank == 4)
         return TLC_OK;
-    return tlc_onnx_unsupported(n, "%s of rank %d is not supported, 4 is", n->row->op, x->shape.rank);
+    return tlc_onnx_unsupported(n, "%s of rank %d is not supported, 4 is", n->row->op,
+                                x->shape.rank);
 }
 
 /* SAME_UPPER and SAME_LOWER: as many outputs as strides fit; the odd pad after, or before. */
@@ -59,7 +60,7 @@ static tlc_status read_window(const tlc_onnx_node *n, const tlc_value *x, window
     return read_pads(n, x, w);
 }
 
-/* --- Conv --------------------------------------------------------------------------------- */
+/* --- Conv ---------------------------------------------------------------- */
 
 static tlc_status check_kernel_shape(const tlc_onnx_node *n, const tlc_value *w, window *win)
 {
@@ -80,11 +81,12 @@ static tlc_status check_group(const tlc_onnx_node *n, int64_t group)
 {
     const tlc_shape *x = &n->in[0]->shape, *w = &n->in[1]->shape;
     int64_t channels;
-    if (w->dim[0] % group || __builtin_mul_overflow(w->dim[1], group, &channels)
-        || x->dim[1] != channels)
-        return TLC_ONNX_BAD(n, "group is %" PRId64 ": input of %" PRId64 " channels does not fit "
-                            "weight of shape [%" PRId64 ",%" PRId64 ",..]", group, x->dim[1], w->dim[0],
-                            w->dim[1]);
+    if (w->dim[0] % group || __builtin_mul_overflow(w->dim[1], group, &channels) ||
+        x->dim[1] != channels)
+        return TLC_ONNX_BAD(n,
+                            "group is %" PRId64 ": input of %" PRId64 " channels does not fit "
+                            "weight of shape [%" PRId64 ",%" PRId64 ",..]",
+                            group, x->dim[1], w->dim[0], w->dim[1]);
     return TLC_OK;
 }
 
@@ -109,7 +111,7 @@ tlc_status tlc_onnx_map_conv(tlc_onnx_node *n)
     return tlc_onnx_finish(n, node);
 }
 
-/* --- pools ---------------------------------------------------------------------------------- */
+/* --- pools --------------------------------------------------------------- */
 
 static tlc_status map_pool(tlc_onnx_node *n, tlc_op op)
 {
@@ -186,11 +188,12 @@ tlc_status tlc_onnx_map_reduce_mean(tlc_onnx_node *n)
     return finish_mean(n, &axes, keepdims);
 }
 
-/* --- Gemm, MatMul ------------------------------------------------------------------------------ */
+/* --- Gemm, MatMul -------------------------------------------------------- */
 
 /* y = alpha A B + beta C becomes linear, whose weight is [out, in]: a B that is [in, out] is
  * transposed here, once, and alpha and beta are multiplied into copies. */
-static tlc_status gemm_weight(const tlc_onnx_node *n, bool transposed, double alpha, tlc_value **out)
+static tlc_status gemm_weight(const tlc_onnx_node *n, bool transposed, double alpha,
+                              tlc_value **out)
 {
     tlc_value *b = n->in[1];
     if (b->shape.rank != 2 || !tlc_is_float(b->type))
@@ -224,8 +227,8 @@ static tlc_status gemm_bias(const tlc_onnx_node *n, int64_t extent, double beta,
     int64_t elems = tlc_shape_elems(&c->shape);
     int64_t last = c->shape.rank ? c->shape.dim[c->shape.rank - 1] : 1;
     if (c->shape.rank > 2 || elems != last || (elems != 1 && elems != extent))
-        return TLC_ONNX_BAD(n, "shape of C is %s, [%" PRId64 "] wanted", tlc_type_text(n->o->ctx, c),
-                            extent);
+        return TLC_ONNX_BAD(n, "shape of C is %s, [%" PRId64 "] wanted",
+                            tlc_type_text(n->o->ctx, c), extent);
     if (beta == 1 && c->shape.rank == 1 && elems == extent) {
         *out = c;
         return TLC_OK;
@@ -276,7 +279,7 @@ tlc_status tlc_onnx_map_matmul(tlc_onnx_node *n)
     return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_MATMUL, n->in, 2));
 }
 
-/* --- normalisation, dropout, softmax ---------------------------------------------------------- */
+/* --- normalisation, dropout, softmax ------------------------------------- */
 
 tlc_status tlc_onnx_map_batch_norm(tlc_onnx_node *n)
 {
@@ -346,7 +349,7 @@ tlc_status tlc_onnx_map_softmax(tlc_onnx_node *n)
     return tlc_onnx_finish(n, add_axis(n, TLC_OP_SOFTMAX, n->in[0], axis));
 }
 
-/* --- elementwise ---------------------------------------------------------------------------------- */
+/* --- elementwise --------------------------------------------------------- */
 
 tlc_status tlc_onnx_map_relu(tlc_onnx_node *n)
 {
@@ -381,10 +384,22 @@ static tlc_status map_binary(tlc_onnx_node *n, tlc_op op)
     return tlc_onnx_finish(n, tlc_onnx_add(n, op, n->in, 2));
 }
 
-tlc_status tlc_onnx_map_add(tlc_onnx_node *n) { return map_binary(n, TLC_OP_ADD); }
-tlc_status tlc_onnx_map_sub(tlc_onnx_node *n) { return map_binary(n, TLC_OP_SUB); }
-tlc_status tlc_onnx_map_mul(tlc_onnx_node *n) { return map_binary(n, TLC_OP_MUL); }
-tlc_status tlc_onnx_map_div(tlc_onnx_node *n) { return map_binary(n, TLC_OP_DIV); }
+tlc_status tlc_onnx_map_add(tlc_onnx_node *n)
+{
+    return map_binary(n, TLC_OP_ADD);
+}
+tlc_status tlc_onnx_map_sub(tlc_onnx_node *n)
+{
+    return map_binary(n, TLC_OP_SUB);
+}
+tlc_status tlc_onnx_map_mul(tlc_onnx_node *n)
+{
+    return map_binary(n, TLC_OP_MUL);
+}
+tlc_status tlc_onnx_map_div(tlc_onnx_node *n)
+{
+    return map_binary(n, TLC_OP_DIV);
+}
 
 tlc_status tlc_onnx_map_sum(tlc_onnx_node *n)
 {

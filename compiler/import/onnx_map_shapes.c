@@ -15,7 +15,7 @@ tlc_status tlc_onnx_map_identity(tlc_onnx_node *n)
     return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_IDENTITY, n->in, 1));
 }
 
-/* --- Pad -------------------------------------------------------------------------------- */
+/* --- Pad ----------------------------------------------------------------- */
 
 /* `given` numbers for the axes that `axes` names, spread over all. */
 static tlc_status spread_pads(const tlc_onnx_node *n, const tlc_ints *given, tlc_ints *pads)
@@ -42,8 +42,8 @@ static tlc_status check_pads(const tlc_onnx_node *n, const tlc_ints *pads)
 {
     for (int i = 0; i < pads->n; ++i) {
         if (pads->v[i] < 0)
-            return tlc_onnx_unsupported(n, "pads[%d] is %" PRId64 ": Pad that crops is not supported",
-                                        i, pads->v[i]);
+            return tlc_onnx_unsupported(
+                n, "pads[%d] is %" PRId64 ": Pad that crops is not supported", i, pads->v[i]);
         if (pads->v[i] > INT32_MAX)
             return TLC_ONNX_BAD(n, "pads[%d] is %" PRId64 ", at most %d", i, pads->v[i], INT32_MAX);
     }
@@ -81,7 +81,7 @@ tlc_status tlc_onnx_map_pad(tlc_onnx_node *n)
     return tlc_onnx_finish(n, node);
 }
 
-/* --- Flatten, Reshape ------------------------------------------------------------------------ */
+/* --- Flatten, Reshape ---------------------------------------------------- */
 
 static tlc_status finish_flatten(const tlc_onnx_node *n, int64_t axis)
 {
@@ -102,9 +102,10 @@ static tlc_status bad_reshape(const tlc_onnx_node *n, const tlc_ints *to, const 
 {
     const char *text = "";
     for (int i = 0; i < to->n; ++i)
-        text = to->v[i] == TLC_DIM_SYMBOL
-                   ? tlc_arena_printf(&n->o->ctx->arena, "%s%sn", text, i ? "," : "")
-                   : tlc_arena_printf(&n->o->ctx->arena, "%s%s%" PRId64, text, i ? "," : "", to->v[i]);
+        text =
+            to->v[i] == TLC_DIM_SYMBOL
+                ? tlc_arena_printf(&n->o->ctx->arena, "%s%sn", text, i ? "," : "")
+                : tlc_arena_printf(&n->o->ctx->arena, "%s%s%" PRId64, text, i ? "," : "", to->v[i]);
     return tlc_fail(n->o->ctx, TLC_E_MALFORMED, "E_SHAPE", "Reshape of shape %s to [%s]: %s",
                     tlc_type_text(n->o->ctx, n->in[0]), text, why);
 }
@@ -145,8 +146,10 @@ static tlc_status place_batch(const tlc_onnx_node *n, tlc_ints *to, int *open, i
     else if (*open == 0)
         return bad_reshape(n, to, "no number of pictures fits");
     else if (to->v[0] != TLC_DIM_SYMBOL && (fixed == 0 || to->v[0] != fixed))
-        return tlc_onnx_unsupported(n, "Reshape to a fixed first dimension, %" PRId64
-                                    ", of a value with a batch is not supported", to->v[0]);
+        return tlc_onnx_unsupported(n,
+                                    "Reshape to a fixed first dimension, %" PRId64
+                                    ", of a value with a batch is not supported",
+                                    to->v[0]);
     to->v[0] = TLC_DIM_N;
     return TLC_OK;
 }
@@ -159,7 +162,8 @@ static tlc_status product_of(const tlc_onnx_node *n, const tlc_ints *to, int fro
         if (i == open)
             continue;
         if (to->v[i] == TLC_DIM_SYMBOL)
-            return tlc_onnx_unsupported(n, "Reshape with the batch at dimension %d is not supported", i);
+            return tlc_onnx_unsupported(
+                n, "Reshape with the batch at dimension %d is not supported", i);
         if (__builtin_mul_overflow(product, to->v[i], &product))
             return bad_reshape(n, to, "size overflows");
     }
@@ -201,7 +205,7 @@ tlc_status tlc_onnx_map_reshape(tlc_onnx_node *n)
     return tlc_onnx_finish(n, node);
 }
 
-/* --- Transpose, Squeeze, Unsqueeze ------------------------------------------------------------ */
+/* --- Transpose, Squeeze, Unsqueeze --------------------------------------- */
 
 tlc_status tlc_onnx_map_transpose(tlc_onnx_node *n)
 {
@@ -247,7 +251,7 @@ tlc_status tlc_onnx_map_unsqueeze(tlc_onnx_node *n)
     return finish_axes(n, TLC_OP_UNSQUEEZE, &axes);
 }
 
-/* --- Concat, Slice, Gather, Shape -------------------------------------------------------------- */
+/* --- Concat, Slice, Gather, Shape ---------------------------------------- */
 
 /* More operands than concat takes are joined in turns. */
 tlc_status tlc_onnx_map_concat(tlc_onnx_node *n)
@@ -315,8 +319,9 @@ static tlc_status resolve_slice(const tlc_onnx_node *n, int64_t start, int64_t e
         return TLC_ONNX_BAD(n, "steps of axis %d is %" PRId64, axis, step);
     if (size == TLC_DIM_N) {
         /* All pictures, however the end is written, or none of our business. */
-        bool all = start == 0 && step == 1 && (end == TLC_DIM_SYMBOL || end >= INT32_MAX
-                   || (n->o->fixed_batch && end >= n->o->fixed_batch));
+        bool all = start == 0 && step == 1 &&
+                   (end == TLC_DIM_SYMBOL || end >= INT32_MAX ||
+                    (n->o->fixed_batch && end >= n->o->fixed_batch));
         return all ? TLC_OK : tlc_onnx_unsupported(n, "Slice of the batch is not supported");
     }
     if (start == TLC_DIM_SYMBOL || end == TLC_DIM_SYMBOL)
@@ -381,7 +386,7 @@ tlc_status tlc_onnx_map_shape(tlc_onnx_node *n)
     return tlc_onnx_finish(n, part);
 }
 
-/* --- Cast, Constant, ConstantOfShape --------------------------------------------------------------- */
+/* --- Cast, Constant, ConstantOfShape ------------------------------------- */
 
 tlc_status tlc_onnx_map_cast(tlc_onnx_node *n)
 {
@@ -421,9 +426,14 @@ static tlc_status constant_of(const tlc_onnx_node *n, const Onnx__AttributeProto
 
 tlc_status tlc_onnx_map_constant(tlc_onnx_node *n)
 {
-    static const struct { const char *name; bool list, is_float; } forms[] = {
-        { "value_float", false, true }, { "value_floats", true, true },
-        { "value_int", false, false },  { "value_ints", true, false },
+    static const struct {
+        const char *name;
+        bool list, is_float;
+    } forms[] = {
+        { "value_float", false, true },
+        { "value_floats", true, true },
+        { "value_int", false, false },
+        { "value_ints", true, false },
     };
     if (n->proto->n_attribute != 1)
         return TLC_ONNX_BAD(n, "Constant has %zu values, 1 wanted", n->proto->n_attribute);

@@ -17,23 +17,23 @@ typedef enum typed_field { NONE, FLOATS, INT32S, INT64S, DOUBLES } typed_field;
 typedef struct tlc_elem_row {
     int32_t data_type;
     const char *name;
-    int bytes;         /* of an element in raw_data; 0: not served */
-    tlc_type type;     /* in the IR */
+    int bytes;     /* of an element in raw_data; 0: not served */
+    tlc_type type; /* in the IR */
     typed_field field;
 } tlc_elem_row;
 
 static const tlc_elem_row elem_rows[] = {
-    { 1, "FLOAT", 4, TLC_F32, FLOATS },     { 2, "UINT8", 1, TLC_U8, INT32S },
-    { 3, "INT8", 0, TLC_U8, NONE },         { 4, "UINT16", 0, TLC_U8, NONE },
-    { 5, "INT16", 0, TLC_U8, NONE },        { 6, "INT32", 4, TLC_I32, INT32S },
-    { 7, "INT64", 8, TLC_I64, INT64S },     { 8, "STRING", 0, TLC_U8, NONE },
-    { 9, "BOOL", 1, TLC_BOOL, INT32S },     { 10, "FLOAT16", 2, TLC_F32, INT32S },
-    { 11, "DOUBLE", 8, TLC_F64, DOUBLES },  { 12, "UINT32", 0, TLC_U8, NONE },
-    { 13, "UINT64", 0, TLC_U8, NONE },      { 14, "COMPLEX64", 0, TLC_U8, NONE },
-    { 15, "COMPLEX128", 0, TLC_U8, NONE },  { 16, "BFLOAT16", 2, TLC_F32, INT32S },
+    { 1, "FLOAT", 4, TLC_F32, FLOATS },      { 2, "UINT8", 1, TLC_U8, INT32S },
+    { 3, "INT8", 0, TLC_U8, NONE },          { 4, "UINT16", 0, TLC_U8, NONE },
+    { 5, "INT16", 0, TLC_U8, NONE },         { 6, "INT32", 4, TLC_I32, INT32S },
+    { 7, "INT64", 8, TLC_I64, INT64S },      { 8, "STRING", 0, TLC_U8, NONE },
+    { 9, "BOOL", 1, TLC_BOOL, INT32S },      { 10, "FLOAT16", 2, TLC_F32, INT32S },
+    { 11, "DOUBLE", 8, TLC_F64, DOUBLES },   { 12, "UINT32", 0, TLC_U8, NONE },
+    { 13, "UINT64", 0, TLC_U8, NONE },       { 14, "COMPLEX64", 0, TLC_U8, NONE },
+    { 15, "COMPLEX128", 0, TLC_U8, NONE },   { 16, "BFLOAT16", 2, TLC_F32, INT32S },
     { 17, "FLOAT8E4M3FN", 0, TLC_U8, NONE }, { 18, "FLOAT8E4M3FNUZ", 0, TLC_U8, NONE },
-    { 19, "FLOAT8E5M2", 0, TLC_U8, NONE },  { 20, "FLOAT8E5M2FNUZ", 0, TLC_U8, NONE },
-    { 21, "UINT4", 0, TLC_U8, NONE },       { 22, "INT4", 0, TLC_U8, NONE },
+    { 19, "FLOAT8E5M2", 0, TLC_U8, NONE },   { 20, "FLOAT8E5M2FNUZ", 0, TLC_U8, NONE },
+    { 21, "UINT4", 0, TLC_U8, NONE },        { 22, "INT4", 0, TLC_U8, NONE },
     { 23, "FLOAT4E2M1", 0, TLC_U8, NONE },
 };
 
@@ -45,11 +45,11 @@ static tlc_status find_elem(tlc_ctx *ctx, int32_t data_type, const tlc_elem_row 
         *out = &elem_rows[i];
         if (elem_rows[i].bytes)
             return TLC_OK;
-        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_ELEMENT_TYPE", "element type %s is not supported",
-                        elem_rows[i].name);
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_ELEMENT_TYPE",
+                        "element type %s is not supported", elem_rows[i].name);
     }
-    return tlc_fail(ctx, TLC_E_MALFORMED, "E_ELEMENT_TYPE", "element type %" PRId32 ", 1 to 23 exist",
-                    data_type);
+    return tlc_fail(ctx, TLC_E_MALFORMED, "E_ELEMENT_TYPE",
+                    "element type %" PRId32 ", 1 to 23 exist", data_type);
 }
 
 tlc_status tlc_onnx_elem_type(tlc_ctx *ctx, int32_t data_type, tlc_type *out)
@@ -60,7 +60,7 @@ tlc_status tlc_onnx_elem_type(tlc_ctx *ctx, int32_t data_type, tlc_type *out)
     return TLC_OK;
 }
 
-/* --- checks ---------------------------------------------------------------------- */
+/* --- checks -------------------------------------------------------------- */
 
 /* Elements by the dimensions, with no limit but 64 bits. */
 static tlc_status count_elems(tlc_ctx *ctx, const Onnx__TensorProto *t, int64_t *out)
@@ -69,8 +69,8 @@ static tlc_status count_elems(tlc_ctx *ctx, const Onnx__TensorProto *t, int64_t 
     for (size_t i = 0; i < t->n_dims; ++i) {
         int64_t d = t->dims[i];
         if (d < 0 || (d == 0 && t->n_dims > 1))
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE", "dimension %zu is %" PRId64 ", at least 1",
-                            i, d);
+            return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
+                            "dimension %zu is %" PRId64 ", at least 1", i, d);
         if (__builtin_mul_overflow(elems, d, &elems))
             return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
                             "size overflows 64 bits at dimension %zu", i);
@@ -87,17 +87,17 @@ static size_t typed_elems(const Onnx__TensorProto *t, typed_field f)
 
 static bool is_external(const Onnx__TensorProto *t)
 {
-    return t->has_data_location
-           && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    return t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
 }
 
 static tlc_status check_sources(tlc_ctx *ctx, const Onnx__TensorProto *t)
 {
-    int sources = (t->has_raw_data != 0) + is_external(t) + (t->n_float_data > 0)
-                  + (t->n_int32_data > 0) + (t->n_int64_data > 0) + (t->n_double_data > 0)
-                  + (t->n_uint64_data > 0) + (t->n_string_data > 0);
+    int sources = (t->has_raw_data != 0) + is_external(t) + (t->n_float_data > 0) +
+                  (t->n_int32_data > 0) + (t->n_int64_data > 0) + (t->n_double_data > 0) +
+                  (t->n_uint64_data > 0) + (t->n_string_data > 0);
     if (sources > 1)
-        return tlc_fail(ctx, TLC_E_MALFORMED, "E_TENSOR", "data given twice: in %d fields", sources);
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_TENSOR", "data given twice: in %d fields",
+                        sources);
     if (t->segment)
         return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_TENSOR", "segment is not supported");
     return TLC_OK;
@@ -117,8 +117,9 @@ static tlc_status find_bytes(tlc_onnx *o, const Onnx__TensorProto *t, int64_t el
         return tlc_onnx_external_find(o, t, bytes, out);
     if (!t->has_raw_data) {
         uint64_t found = typed_elems(t, out->elem->field);
-        return found == (uint64_t)elems ? TLC_OK
-                                        : short_of(o->ctx, found * (unsigned)out->elem->bytes, bytes);
+        return found == (uint64_t)elems
+                   ? TLC_OK
+                   : short_of(o->ctx, found * (unsigned)out->elem->bytes, bytes);
     }
     memcpy(&range, t->raw_data.data, sizeof range); /* the guard put it there */
     if (range.n_bytes != (uint64_t)bytes)
@@ -167,7 +168,7 @@ tlc_status tlc_onnx_tensor_check(tlc_onnx *o, const Onnx__TensorProto *t, tlc_on
     return TLC_OK;
 }
 
-/* --- conversions ------------------------------------------------------------------ */
+/* --- conversions --------------------------------------------------------- */
 
 /* IEEE 754 binary16; subnormals are exact in float. */
 static float half_to_float(uint16_t h)
@@ -187,7 +188,8 @@ static float bfloat_to_float(uint16_t b)
     return f;
 }
 
-static void convert_halves(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int64_t n, float *to)
+static void convert_halves(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int64_t n,
+                           float *to)
 {
     bool is_bfloat = x->elem->data_type == 16;
     for (int64_t i = 0; i < n; ++i) {

@@ -231,8 +231,9 @@ static tlc_status check_name(tlc_lexer *l)
     int64_t limit = l->ctx->limits.max[TLB_LIMIT_NAME];
     tlc_lex_at(l);
     if ((int64_t)l->token.len > limit)
-        return tlc_fail(l->ctx, TLC_E_LIMIT, "E_LIMIT_NAME", "name of %zu bytes, limit name is %lld",
-                        l->token.len, (long long)limit);
+        return tlc_fail(l->ctx, TLC_E_LIMIT, "E_LIMIT_NAME",
+                        "name of %zu bytes, limit name is %lld", l->token.len,
+                        (long long)limit);
     return TLC_OK;
 }
 

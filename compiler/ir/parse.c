@@ -312,8 +312,9 @@ static tlc_status parse_items(tlc_parser *p)
 static tlc_status parse_all(tlc_parser *p, size_t len)
 {
     if ((int64_t)len > p->ctx->limits.max[TLB_LIMIT_TEXT])
-        return tlc_fail(p->ctx, TLC_E_LIMIT, "E_LIMIT_TEXT", "text has %zu bytes, limit text is %lld",
-                        len, (long long)p->ctx->limits.max[TLB_LIMIT_TEXT]);
+        return tlc_fail(p->ctx, TLC_E_LIMIT, "E_LIMIT_TEXT",
+                        "text has %zu bytes, limit text is %lld", len,
+                        (long long)p->ctx->limits.max[TLB_LIMIT_TEXT]);
     TLC_TRY(parse_header(p));
     TLC_TRY(parse_items(p));
     return tlc_verify_module_as(p->ctx, p->m, TLC_E_MALFORMED);

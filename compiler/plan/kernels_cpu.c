@@ -74,7 +74,8 @@ static int64_t kernel_extent(const tlc_node *n, int axis)
     return s->rank == 4 ? s->dim[2 + axis] : 3;
 }
 
-/* Zeros that axis 0 (rows) or 1 (columns) of the input needs: before, and after for the last window. */
+/* Zeros that axis 0 (rows) or 1 (columns) of the input needs: before it, and after it for the
+ * last window. */
 static void conv2d_halo(const tlc_node *n, int axis, int *before, int *after)
 {
     const tlc_conv2d_attrs *a = TLC_ATTRS(n, tlc_conv2d_attrs);

@@ -54,7 +54,7 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
 {
     const int nb = tlk_conv2d_pair(s);
     const int in_blocks = tlk_conv2d_in_blocks(s);
-    const int tail = (s->ic / s->groups - 1) % TLK_BLOCK / 4 * 4 + 4; /* zeros fill up to 4 */
+    const int tail = (s->ic / s->groups - 1) % TLK_BLOCK + 1;
     const int64_t wb = (int64_t)in_blocks * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
     const int64_t cols = tlk_plane_cols(s->x);
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
@@ -68,7 +68,7 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
         for (int kh = 0; kh < s->kh; ++kh) {
             int64_t off = i * xb + kh * s->dh * cols * TLK_BLOCK;
             for (int kw = 0; kw < s->kw; ++kw) {
-                tlk_mac(acc, &t, off, 1, w, wb, nb, m, terms, 1);
+                tlk_mac(acc, &t, off, 1, w, wb, nb, m, terms);
                 w += TLK_BLOCK * TLK_BLOCK;
                 off += s->dw * TLK_BLOCK;
             }

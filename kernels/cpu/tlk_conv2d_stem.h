@@ -44,8 +44,7 @@ TLK_INLINE void tlk_conv2d_stem_tile(const tlk_conv2d *s, int64_t first, int m, 
     for (int kh = 0; kh < s->kh; ++kh) {
         int64_t off = kh * s->dh * cols;
         for (int kw = 0; kw < s->kw; ++kw) {
-            tlk_mac(acc, &t, off, tlk_plane_elems(s->x), w, wb, nb, m, s->ic,
-                    s->ic <= 4 ? s->ic : 1);
+            tlk_mac(acc, &t, off, tlk_plane_elems(s->x), w, wb, nb, m, s->ic);
             w += s->ic * TLK_BLOCK;
             off += s->dw;
         }

@@ -80,7 +80,7 @@ TLK_INLINE tlk_wino_chunk tlk_wino_locate(const tlk_conv2d_winograd *s, int64_t 
     return c;
 }
 
-/* --- the three one-dimensional transforms --------------------------------------------- */
+/* --- the three one-dimensional transforms --------------------------- */
 
 #define TLK_R2 1.41421356237309504880f  /* sqrt 2 */
 #define TLK_R12 0.70710678118654752440f /* 1 / sqrt 2 */
@@ -203,7 +203,7 @@ TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const fl
         for (int j = 0; j < nb * TLK_VPB; ++j)
             acc[p][j] = tlk_zero();
     }
-    tlk_mac(acc, &t, 0, 1, u, (int64_t)ic * TLK_BLOCK, nb, m, ic, 1);
+    tlk_mac(acc, &t, 0, 1, u, (int64_t)ic * TLK_BLOCK, nb, m, ic);
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
         TLK_UNROLL

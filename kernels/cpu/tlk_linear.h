@@ -20,9 +20,9 @@ typedef struct tlk_linear_packed {
 } tlk_linear_packed;
 
 enum {
-    TLK_LINEAR_CHUNK = 128,    /* inputs of a pass: 8 KiB of weights stay in the first-level cache */
+    TLK_LINEAR_CHUNK = 64,     /* inputs of a pass: 4 KiB of weights for all pictures */
     TLK_LINEAR_PICTURES = 96,  /* pictures that pass over them: 6 KiB of sums */
-    TLK_LINEAR_AHEAD = 64      /* rows of 64 bytes to prefetch ahead: 4 KiB */
+    TLK_LINEAR_AHEAD = 96      /* rows of 64 bytes to prefetch ahead: 6 KiB */
 };
 
 /* 16 values of row `block`; zeros past the last of `count`. */
@@ -37,10 +37,12 @@ TLK_INLINE void tlk_block_read(const float *row, int count, int block, float *ou
     memcpy(out, row + block * TLK_BLOCK, sizeof(float) * (size_t)left);
 }
 
-TLK_INLINE void tlk_prefetch_rows(const float *w, int rows)
+/* Rows [from, to): part of what is read a pass later.  Few at a time, or the core's list of
+ * outstanding lines overflows. */
+TLK_INLINE void tlk_prefetch_rows(const float *w, int from, int to)
 {
-    for (int c = 0; c < rows; ++c)
-        __builtin_prefetch(w + (c + TLK_LINEAR_AHEAD) * TLK_BLOCK);
+    for (int c = from; c < to; ++c)
+        __builtin_prefetch(w + (int64_t)c * TLK_BLOCK);
 }
 
 static inline int64_t tlk_linear_packed_items(const tlk_linear_packed *s, int64_t n)
@@ -62,7 +64,7 @@ TLK_INLINE void tlk_linear_tile(int64_t x_step, const float *x, const float *w, 
         for (int j = 0; j < TLK_VPB; ++j)
             acc[p][j] = tlk_load(sums + p * TLK_BLOCK + j * TLK_W);
     }
-    tlk_mac(acc, &t, 0, 1, w, 0, 1, m, terms, 1);
+    tlk_mac(acc, &t, 0, 1, w, 0, 1, m, terms);
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
         TLK_UNROLL
@@ -113,9 +115,10 @@ TLK_INLINE void tlk_linear_packed_item(const tlk_linear_packed *s, int64_t item,
         for (int c = 0; c < s->in; c += TLK_LINEAR_CHUNK) {
             const int terms = s->in - c < TLK_LINEAR_CHUNK ? s->in - c : TLK_LINEAR_CHUNK;
             const float *wc = w + (int64_t)c * TLK_BLOCK;
-            tlk_prefetch_rows(wc + TLK_LINEAR_CHUNK * TLK_BLOCK, terms);
             for (int t = 0; t < tiles; ++t) {
                 const int p = t * pictures / tiles;
+                tlk_prefetch_rows(wc + TLK_LINEAR_AHEAD * TLK_BLOCK, t * terms / tiles,
+                                  (t + 1) * terms / tiles);
                 tlk_linear_tile_of((t + 1) * pictures / tiles - p, s->in,
                                    x + (n0 + p) * s->in + c, wc, terms, sums + p * TLK_BLOCK);
             }
@@ -125,7 +128,7 @@ TLK_INLINE void tlk_linear_packed_item(const tlk_linear_packed *s, int64_t item,
     }
 }
 
-/* --- gradient by the input ---------------------------------------------------- */
+/* --- gradient by the input --------------------------- */
 
 typedef struct tlk_linear_grad_x_packed {
     int in, out;
@@ -186,13 +189,16 @@ TLK_INLINE void tlk_grad_x_tile(int64_t wb, int blocks, const float *w, const fl
     }
 }
 
-/* All pairs of an item's inputs over one pass of output blocks. */
+/* All pairs of an item's inputs over one pass of output blocks; the next pass's rows, too far
+ * away for the processor to guess, are asked for meanwhile. */
 static inline void tlk_grad_x_pass(int inputs, int pictures, int64_t wb, int blocks,
                                    const float *w, const float *dy, float *sums)
 {
     enum { P = TLK_GRAD_X_IN * TLK_BLOCK, D = TLK_GRAD_X_BLOCKS * TLK_BLOCK };
     for (int i = 0; i < inputs; i += 2) {
         int p = 0;
+        for (int o = TLK_GRAD_X_BLOCKS; o < 2 * TLK_GRAD_X_BLOCKS; ++o)
+            tlk_prefetch_rows(w + o * wb, i, i + 2);
         for (; p + TLK_GRAD_X_TILE <= pictures; p += TLK_GRAD_X_TILE)
             tlk_grad_x_tile(wb, blocks, w + i * TLK_BLOCK, dy + p * D,
                             sums + p * P + i * TLK_BLOCK, TLK_GRAD_X_TILE);

@@ -59,7 +59,7 @@ TLK_INLINE void tlk_update_tile(int64_t in, int pictures, const float *dy, const
         for (int j = 0; j < TLK_VPB; ++j)
             acc[p][j] = tlk_load(g + p * TLK_BLOCK + j * TLK_W);
     }
-    tlk_mac(acc, &t, 0, in, dy, 0, 1, m, pictures, 1);
+    tlk_mac(acc, &t, 0, in, dy, 0, 1, m, pictures);
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
         TLK_UNROLL
@@ -105,7 +105,7 @@ static inline void tlk_update_all(int in, int out, int block, int from, int inpu
     }
 }
 
-/* --- Adam ----------------------------------------------------------------------- */
+/* --- Adam --------------------------- */
 
 typedef struct tlk_adam_rates {
     float decay, shrink, rate, mix1, keep2, mix2, root, epsilon;
@@ -130,9 +130,11 @@ TLK_INLINE void tlk_adam_apply(const tlk_adam_rates *r, int64_t count, const flo
                                float *m, float *v)
 {
     for (int64_t i = 0; i < count; i += TLK_W) {
-        __builtin_prefetch(w + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
-        __builtin_prefetch(m + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
-        __builtin_prefetch(v + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+        if (i % TLK_BLOCK == 0) {
+            __builtin_prefetch(w + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+            __builtin_prefetch(m + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+            __builtin_prefetch(v + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+        }
         const tlk_v w0 = tlk_load(w + i);
         const tlk_v m0 = tlk_load(m + i);
         const tlk_v gi = tlk_load(g + i) + tlk_splat(r->decay) * w0;
@@ -169,7 +171,7 @@ TLK_INLINE void tlk_linear_adam_packed_item(const tlk_linear_adam_packed *s, int
     }
 }
 
-/* --- SGD ------------------------------------------------------------------------ */
+/* --- SGD --------------------------- */
 
 /* The momentum buffer is not touched where there is no momentum, as in torch.optim. */
 TLK_INLINE void tlk_sgd_apply(const tlk_step *step, bool nesterov, int64_t count, const float *g,
@@ -181,8 +183,10 @@ TLK_INLINE void tlk_sgd_apply(const tlk_step *step, bool nesterov, int64_t count
     const tlk_v damp = tlk_splat((float)(1.0 - step->dampening));
     const bool plain = step->momentum == 0.0;
     for (int64_t i = 0; i < count; i += TLK_W) {
-        __builtin_prefetch(w + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
-        __builtin_prefetch(buffer + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+        if (i % TLK_BLOCK == 0) {
+            __builtin_prefetch(w + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+            __builtin_prefetch(buffer + i + TLK_UPDATE_AHEAD * TLK_BLOCK, 1);
+        }
         const tlk_v w0 = tlk_load(w + i);
         const tlk_v gi = tlk_load(g + i) + decay * w0;
         tlk_v d = gi;

@@ -47,7 +47,10 @@ static inline int64_t tlk_avg_pool2d_c16_items(const tlk_pool2d *s, int64_t n)
 }
 
 /* Maximum that keeps a NaN, as in PyTorch. */
-TLK_INLINE tlk_v tlk_max_nan(tlk_v best, tlk_v x) { return tlk_select((x > best) | (x != x), x, best); }
+TLK_INLINE tlk_v tlk_max_nan(tlk_v best, tlk_v x)
+{
+    return tlk_select((x > best) | (x != x), x, best);
+}
 
 TLK_INLINE void tlk_pool2d_max_at(const tlk_pool2d *s, tlk_span h, tlk_span w, const float *x,
                                   float *y)

@@ -1,6 +1,7 @@
 /* tlk_ref_conv2d.h: 2-D cross-correlation with groups, dilation and any padding (ONNX Conv).
  *
- * y[oc][oh][ow] = act(b[oc] + residual + sum over ic, kh, kw of x * w), w is [oc][ic/groups][kh][kw].
+ * y[oc][oh][ow] = act(b[oc] + residual + sum over ic, kh, kw of x * w);
+ * w is [oc][ic/groups][kh][kw].
  */
 #ifndef TLK_REF_CONV2D_H
 #define TLK_REF_CONV2D_H

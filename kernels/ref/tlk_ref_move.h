@@ -121,7 +121,8 @@ static inline void tlk_ref_concat_item(const tlk_ref_concat *s, int64_t item, in
     tlk_real *y = (tlk_real *)va_arg(again, void *) + item * s->outer * total;
     for (int k = 0; k < s->parts; ++k) {
         int64_t row = s->part[k] * s->inner;
-        const tlk_real *x = (const tlk_real *)va_arg(operands, const void *) + item * s->outer * row;
+        const tlk_real *x = va_arg(operands, const void *);
+        x += item * s->outer * row;
         for (int64_t i = 0; i < s->outer * row; ++i)
             y[i / row * total + before + i % row] = x[i];
         before += row;

@@ -58,8 +58,8 @@ static inline int run_count(const run *r, tlb_severity severity, const char *cor
 {
     int n = 0;
     for (size_t i = 0; i < r->ctx.n_diags; ++i)
-        n += r->ctx.diags[i].severity == severity
-             && (!core || strstr(r->ctx.diags[i].what, core) != NULL);
+        n += r->ctx.diags[i].severity == severity &&
+             (!core || strstr(r->ctx.diags[i].what, core) != NULL);
     return n;
 }
 

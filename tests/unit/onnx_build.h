@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- protobuf ------------------------------------------------------------------------ */
+/* --- protobuf ------------------------------------------------------------ */
 
 typedef struct pb {
     unsigned char *bytes;
@@ -74,9 +74,16 @@ static inline void pb_message(pb *p, unsigned field, pb inner)
     pb_free(&inner);
 }
 
-/* --- tensors ---------------------------------------------------------------------------- */
+/* --- tensors ------------------------------------------------------------- */
 
-enum { ELEM_FLOAT = 1, ELEM_INT32 = 6, ELEM_INT64 = 7, ELEM_BOOL = 9, ELEM_HALF = 10, ELEM_DOUBLE = 11 };
+enum {
+    ELEM_FLOAT = 1,
+    ELEM_INT32 = 6,
+    ELEM_INT64 = 7,
+    ELEM_BOOL = 9,
+    ELEM_HALF = 10,
+    ELEM_DOUBLE = 11
+};
 
 /* A tensor without data. */
 static inline pb tensor_head(const char *name, int type, int rank, const int64_t *dims)
@@ -98,7 +105,8 @@ static inline pb tensor_raw(const char *name, int type, int rank, const int64_t 
 }
 
 /* Floats start, start + step, ... as raw data. */
-static inline pb tensor_ramp(const char *name, int rank, const int64_t *dims, float start, float step)
+static inline pb tensor_ramp(const char *name, int rank, const int64_t *dims, float start,
+                             float step)
 {
     size_t n = 1;
     for (int i = 0; i < rank; ++i)
@@ -124,7 +132,7 @@ static inline void tensor_external(pb *t, const char *key, const char *value, si
     pb_message(t, 13, e);
 }
 
-/* --- nodes ------------------------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------- */
 
 static inline void put_names(pb *p, unsigned field, const char *names)
 {
@@ -190,9 +198,13 @@ static inline void attr_tensor(pb *node, const char *name, pb tensor)
     pb_message(node, 5, a);
 }
 
-#define INTS(...) (sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }
+#define INTS(...)                                                                                  \
+    (sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[])                            \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
-/* --- models -------------------------------------------------------------------------------- */
+/* --- models -------------------------------------------------------------- */
 
 /* Dimensions below 0 are the symbol "n". */
 static inline pb value_info(const char *name, int type, int rank, const int64_t *dims)
@@ -224,9 +236,18 @@ typedef struct net {
     pb more_graph, more_model; /* raw fields, appended */
 } net;
 
-static inline void net_node(net *m, pb node) { m->node[m->n_node++] = node; }
-static inline void net_init(net *m, pb tensor) { m->init[m->n_init++] = tensor; }
-static inline void net_input(net *m, pb info) { m->input[m->n_input++] = info; }
+static inline void net_node(net *m, pb node)
+{
+    m->node[m->n_node++] = node;
+}
+static inline void net_init(net *m, pb tensor)
+{
+    m->init[m->n_init++] = tensor;
+}
+static inline void net_input(net *m, pb info)
+{
+    m->input[m->n_input++] = info;
+}
 static inline void net_output(net *m, const char *name)
 {
     pb info = { 0 };
@@ -274,7 +295,7 @@ static inline pb net_bytes(net *m)
     return f;
 }
 
-/* --- BASE ------------------------------------------------------------------------------------ */
+/* --- BASE ---------------------------------------------------------------- */
 
 enum { BASE_CONV, BASE_BN, BASE_RELU, BASE_GAP, BASE_FLATTEN, BASE_GEMM };
 enum { BASE_W, BASE_B, BASE_SCALE, BASE_BIAS, BASE_MEAN, BASE_VAR, BASE_FC, BASE_FC_B };

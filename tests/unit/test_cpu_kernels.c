@@ -26,7 +26,7 @@
 #include "tlk_pool2d.h"
 #include "tlk_relayout.h"
 
-/* --- buffers between guards ------------------------------------------------------ */
+/* --- buffers between guards --------------------------- */
 
 enum { GUARD = 64 }; /* floats */
 #define GUARD_VALUE 12345.678f
@@ -73,7 +73,7 @@ static float *random_floats(int64_t elems)
     return v;
 }
 
-/* --- blocked planes ----------------------------------------------------------------- */
+/* --- blocked planes --------------------------- */
 
 static int64_t map_elems(int64_t n, int c, bool is_blocked, tlk_plane p)
 {
@@ -123,7 +123,7 @@ static float act_of(tlk_act act, float lo, float hi, float x)
     return x;
 }
 
-/* --- convolution --------------------------------------------------------------------- */
+/* --- convolution --------------------------- */
 
 enum conv_kind { DIRECT, STEM, DEPTHWISE };
 
@@ -313,7 +313,7 @@ static void conv_is_its_chain(void **state)
     }
 }
 
-/* --- winograd ------------------------------------------------------------------------------ */
+/* --- winograd --------------------------- */
 
 typedef struct wino_case {
     const char *name;
@@ -416,7 +416,7 @@ static void winograd_is_a_convolution(void **state)
     }
 }
 
-/* --- linear ------------------------------------------------------------------------------ */
+/* --- linear --------------------------- */
 
 typedef struct linear_case {
     int in, out;
@@ -530,7 +530,7 @@ static void linear_grad_x_is_its_chain(void **state)
     }
 }
 
-/* --- updates --------------------------------------------------------------------------------- */
+/* --- updates --------------------------- */
 
 static const tlk_step adam_step = { .t = 3, .lr = 0.01, .weight_decay = 0.05, .beta1 = 0.9,
                                     .beta2 = 0.999, .epsilon = 1e-8 };
@@ -643,7 +643,7 @@ static void sgd_is_torchs_formula(void **state)
             sgd_check(&linear_cases[i], &steps[t], t == 1);
 }
 
-/* --- pooling ----------------------------------------------------------------------------------- */
+/* --- pooling --------------------------- */
 
 typedef struct pool_case {
     const char *name;
@@ -759,7 +759,7 @@ static void mean_sums_rows(void **state)
     free(x), free(want);
 }
 
-/* --- elementwise, padding, relayout ------------------------------------------------------------ */
+/* --- elementwise, padding, relayout --------------------------- */
 
 static const tlk_plane bare = { 5, 6, 0, 0, 0, 0 };
 static const tlk_plane haloed = { 5, 6, 2, 1, 1, 3 };

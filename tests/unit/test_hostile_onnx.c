@@ -27,7 +27,13 @@
 #define IS_PLAIN_BUILD 1
 #endif
 
-enum { OK = TLC_OK, MISSING = TLC_E_INPUT, BAD = TLC_E_MALFORMED, NO = TLC_E_UNSUPPORTED, OVER = TLC_E_LIMIT };
+enum {
+    OK = TLC_OK,
+    MISSING = TLC_E_INPUT,
+    BAD = TLC_E_MALFORMED,
+    NO = TLC_E_UNSUPPORTED,
+    OVER = TLC_E_LIMIT
+};
 
 /* What a row does to BASE; `t` and `v` are the row's own. */
 typedef struct row row;
@@ -41,7 +47,7 @@ struct row {
     int n;
 };
 
-/* --- graph: names and order ---------------------------------------------------------------- */
+/* --- graph: names and order ---------------------------------------------- */
 
 static void edit_operand(net *m, const row *r)
 {
@@ -78,7 +84,7 @@ static void edit_defined_twice(net *m, const row *r)
     net_set(&m->node[BASE_RELU], node_of("Relu", "relu", "d", r->t));
 }
 
-/* --- initialisers ----------------------------------------------------------------------------- */
+/* --- initialisers -------------------------------------------------------- */
 
 static void edit_weight_dims(net *m, const row *r)
 {
@@ -89,8 +95,8 @@ static void edit_weight_dims(net *m, const row *r)
 static void edit_weight_bytes(net *m, const row *r)
 {
     float data[109] = { 0 };
-    net_set(&m->init[BASE_W], tensor_raw("w", ELEM_FLOAT, 4, (int64_t[]){ 4, 3, 3, 3 }, data,
-                                         (size_t)r->v[0]));
+    net_set(&m->init[BASE_W],
+            tensor_raw("w", ELEM_FLOAT, 4, (int64_t[]){ 4, 3, 3, 3 }, data, (size_t)r->v[0]));
 }
 
 static void edit_weight_absent(net *m, const row *r)
@@ -132,7 +138,7 @@ static void edit_bn(net *m, const row *r)
     net_set(&m->node[BASE_BN], base_bn(epsilon[r->v[1]]));
 }
 
-/* --- inputs -------------------------------------------------------------------------------------- */
+/* --- inputs -------------------------------------------------------------- */
 
 static void edit_input(net *m, const row *r)
 {
@@ -153,7 +159,7 @@ static void edit_shape_is_input(net *m, const row *r)
     net_input(m, value_info("s", ELEM_INT64, 1, (int64_t[]){ 2 }));
 }
 
-/* --- versions, domains, operators ------------------------------------------------------------------ */
+/* --- versions, domains, operators ---------------------------------------- */
 
 static void edit_versions(net *m, const row *r)
 {
@@ -187,7 +193,7 @@ static void edit_sparse(net *m, const row *r)
     pb_message(&m->more_graph, 15, sparse);
 }
 
-/* --- attributes --------------------------------------------------------------------------------------- */
+/* --- attributes ---------------------------------------------------------- */
 
 static void edit_conv_ints(net *m, const row *r)
 {
@@ -248,7 +254,7 @@ static void edit_bool(net *m, const row *r)
     net_set(&m->node[BASE_GEMM], flatten);
 }
 
-/* --- sizes ------------------------------------------------------------------------------------------------ */
+/* --- sizes --------------------------------------------------------------- */
 
 static void edit_splat(net *m, const row *r)
 {
@@ -300,9 +306,12 @@ static void edit_name_bytes(net *m, const row *r)
     net_set(&m->node[BASE_RELU], node);
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------- */
+/* --- the table ----------------------------------------------------------- */
 
-#define V(...) { __VA_ARGS__ }
+#define V(...)                                                                                     \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 static const row rows[] = {
     { "node reads itself", BAD, "defined later", edit_operand, "e", V(0), 0 },
     { "two read each other", BAD, "defined later", edit_mutual, NULL, V(0), 0 },
@@ -314,7 +323,8 @@ static const row rows[] = {
     { "node and input", BAD, "defined twice", edit_defined_twice, "x", V(0), 0 },
     { "dims 0", BAD, "dimension", edit_weight_dims, NULL, V(4, 3, 0, 3), 4 },
     { "dims -1", BAD, "dimension", edit_weight_dims, NULL, V(4, 3, -1, 3), 4 },
-    { "dims overflow", BAD, "size overflows", edit_weight_dims, NULL, V(65536, 65536, 65536, 65536), 4 },
+    { "dims overflow", BAD, "size overflows", edit_weight_dims, NULL, V(65536, 65536, 65536, 65536),
+      4 },
     { "input dim", OVER, "dim", edit_input, NULL, V(-1, 3, 2147483648, 8), 4 },
     { "input elements", OVER, "elements", edit_input, NULL, V(-1, 3, 65536, 65536), 4 },
     { "input rank", OVER, "rank", edit_input, NULL, V(-1, 1, 1, 1, 1, 1, 1, 1, 1), 9 },
@@ -367,11 +377,14 @@ static const row rows[] = {
     { "Constant joined 65 times", OVER, "folded", edit_concat, NULL, V(65), 0 },
     { "600,000 empty attributes", OVER, "messages", edit_empty_attrs, NULL, V(600000), 0 },
     { "name of 1 MiB", OVER, "name", edit_long_name, NULL, V(1 << 20), 0 },
-    { "name not UTF-8", BAD, "name", edit_name_bytes, "a\xff" "b", V(3), 0 },
+    { "name not UTF-8", BAD, "name", edit_name_bytes,
+      "a\xff"
+      "b",
+      V(3), 0 },
     { "name with NUL", BAD, "name", edit_name_bytes, "a\0b", V(3), 0 },
 };
 
-/* --- running it ------------------------------------------------------------------------------------------------ */
+/* --- running it ---------------------------------------------------------- */
 
 static bool is_as_wanted(const run *r, int status, const char *core)
 {
@@ -426,7 +439,7 @@ static void test_base(void **state)
     run_end(&r);
 }
 
-/* --- external data ------------------------------------------------------------------------------------------------ */
+/* --- external data ------------------------------------------------------- */
 
 static char folder[] = "/tmp/tlc-external-XXXXXX";
 
@@ -459,13 +472,14 @@ static int make_folder(void **state)
     write_zeros("two", 432);
     mkdir(below("real"), 0700);
     write_zeros("real/w", 432);
-    return symlink("w", below("link")) || symlink("real", below("linked"))
-           || link(below("two"), below("too")) || mkfifo(below("fifo"), 0600);
+    return symlink("w", below("link")) || symlink("real", below("linked")) ||
+           link(below("two"), below("too")) || mkfifo(below("fifo"), 0600);
 }
 
 static int drop_folder(void **state)
 {
-    static const char *const names[] = { "w", "big", "two", "too", "real/w", "real", "link", "linked", "fifo" };
+    static const char *const names[] = { "w",    "big",  "two",    "too", "real/w",
+                                         "real", "link", "linked", "fifo" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         remove(below(names[i]));
@@ -514,10 +528,15 @@ static void test_locations(void **state)
 static void test_ranges(void **state)
 {
     (void)state;
-    static const struct { const char *offset, *length, *core; } bad[] = {
-        { "433", NULL, "outside" },  { "1", NULL, "outside" },
-        { "9223372036854775807", "8", "outside" }, { "0", "-1", "length" },
-        { "x", "432", "offset" },    { "9223372036854775808", "432", "offset" },
+    static const struct {
+        const char *offset, *length, *core;
+    } bad[] = {
+        { "433", NULL, "outside" },
+        { "1", NULL, "outside" },
+        { "9223372036854775807", "8", "outside" },
+        { "0", "-1", "length" },
+        { "x", "432", "offset" },
+        { "9223372036854775808", "432", "offset" },
         { "0", "428", "length" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i)
@@ -564,7 +583,7 @@ static void test_many_on_one_range(void **state)
     expect_external(m, OVER, "weights");
 }
 
-/* --- time and memory of a megabyte -------------------------------------------------------------------------------- */
+/* --- time and memory of a megabyte --------------------------------------- */
 
 enum { MIB = 1 << 20 };
 
@@ -583,8 +602,8 @@ static void run_megabyte(const char *hex, unsigned field)
     pb_free(&part);
     clock_t start = clock();
     run_net(&r, &m);
-    assert_true(r.status == TLC_OK || r.status == TLC_E_MALFORMED || r.status == TLC_E_UNSUPPORTED
-                || r.status == TLC_E_LIMIT);
+    assert_true(r.status == TLC_OK || r.status == TLC_E_MALFORMED ||
+                r.status == TLC_E_UNSUPPORTED || r.status == TLC_E_LIMIT);
     if (IS_PLAIN_BUILD)
         assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 2);
     run_end(&r);
@@ -594,12 +613,17 @@ static void run_megabyte(const char *hex, unsigned field)
 static void test_megabytes(void **state)
 {
     (void)state;
-    static const struct { const char *hex; unsigned field; } parts[] = {
-        { "0a00", 5 },         { "1200", 5 },         { "2a00", 5 },   { "2a022a00", 5 },
-        { "2a025200", 5 },     { "2a023a00", 5 },     { "2a024000", 5 }, { "2a044202ffff", 5 },
-        { "0a00", 1 },         { "0a022a00", 1 },     { "2a00", 1 },   { "2a0408010a00", 1 },
-        { "5a00", 1 },         { "6200", 1 },         { "6a00", 1 },   { "7a00", 1 },
-        { "7a020a00", 1 },     { "5a081206120612040a00", 1 }, { "f87f01", 1 },
+    static const struct {
+        const char *hex;
+        unsigned field;
+    } parts[] = {
+        { "0a00", 5 },     { "1200", 5 },         { "2a00", 5 },
+        { "2a022a00", 5 }, { "2a025200", 5 },     { "2a023a00", 5 },
+        { "2a024000", 5 }, { "2a044202ffff", 5 }, { "0a00", 1 },
+        { "0a022a00", 1 }, { "2a00", 1 },         { "2a0408010a00", 1 },
+        { "5a00", 1 },     { "6200", 1 },         { "6a00", 1 },
+        { "7a00", 1 },     { "7a020a00", 1 },     { "5a081206120612040a00", 1 },
+        { "f87f01", 1 },
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i)
         run_megabyte(parts[i].hex, parts[i].field);
@@ -637,10 +661,10 @@ static void test_resident(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_base),      cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_locations), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_base),         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_locations),    cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_shared_bytes), cmocka_unit_test(test_many_on_one_range),
-        cmocka_unit_test(test_megabytes), cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_megabytes),    cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_resident),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <unistd.h>
 
-/* --- one-node networks -------------------------------------------------------------------- */
+/* --- one-node networks --------------------------------------------------- */
 
 static net input_net(int64_t opset, int rank, const int64_t *dims)
 {
@@ -84,7 +84,7 @@ static net with_init(net m, pb tensor)
     return m;
 }
 
-/* --- convolution and pools ------------------------------------------------------------------- */
+/* --- convolution and pools ----------------------------------------------- */
 
 static net conv_net(const char *auto_pad, int64_t stride, int64_t k)
 {
@@ -176,7 +176,7 @@ static void test_reduce_mean(void **state)
     expect_fail(with(image_net(18), mean), TLC_E_MALFORMED, "ends before opset 18");
 }
 
-/* --- linear layers ------------------------------------------------------------------------------ */
+/* --- linear layers ------------------------------------------------------- */
 
 static void test_gemm(void **state)
 {
@@ -219,7 +219,7 @@ static void test_matmul_sum(void **state)
     expect_fail(m, TLC_E_UNSUPPORTED, "not constant");
 }
 
-/* --- elementwise, normalisation ------------------------------------------------------------------ */
+/* --- elementwise, normalisation ------------------------------------------ */
 
 static void test_clip(void **state)
 {
@@ -283,7 +283,7 @@ static void test_batch_norm(void **state)
     expect(m, "conv2d|batch_norm|relu|reduce_mean|flatten|linear");
 }
 
-/* --- data movement and shapes ------------------------------------------------------------------------ */
+/* --- data movement and shapes -------------------------------------------- */
 
 static void test_pad(void **state)
 {
@@ -306,7 +306,8 @@ static void test_pad(void **state)
 
 static net reshape_net(int64_t batch, int n, const int64_t *to)
 {
-    net m = with(input_net(14, 4, (int64_t[]){ batch, 3, 8, 8 }), node_of("Reshape", "r", "x,s", "y"));
+    net m =
+        with(input_net(14, 4, (int64_t[]){ batch, 3, 8, 8 }), node_of("Reshape", "r", "x,s", "y"));
     net_init(&m, tensor_ints("s", n, to));
     return m;
 }
@@ -398,14 +399,15 @@ static void test_axes_forms(void **state)
     node = node_of("Transpose", "t", "x", "y");
     attr_ints(&node, "perm", INTS(0, 2, 3, 1));
     expect(with(image_net(13), node), "f32[n,8,8,3] = transpose");
-    expect_fail(with(image_net(13), node_of("Transpose", "t", "x", "y")), TLC_E_UNSUPPORTED, "batch");
+    expect_fail(with(image_net(13), node_of("Transpose", "t", "x", "y")), TLC_E_UNSUPPORTED,
+                "batch");
     expect(with(image_net(13), node_of("Identity", "i", "x", "y")), "identity");
     node = node_of("Concat", "c", "x,x", "y");
     attr_int(&node, "axis", -3);
     expect(with(image_net(13), node), "f32[n,6,8,8] = concat");
 }
 
-/* --- constants ------------------------------------------------------------------------------------------ */
+/* --- constants ----------------------------------------------------------- */
 
 /* `c` is added to x; its first elements are looked at. */
 static void expect_constant(net m, double first, double last)
@@ -581,7 +583,7 @@ static void test_unsupported_line(void **state)
     run_end(&r);
 }
 
-/* --- whole models ------------------------------------------------------------------------------------------ */
+/* --- whole models -------------------------------------------------------- */
 
 static void import_model(const char *path, int nodes, int64_t params)
 {
@@ -606,12 +608,21 @@ static void import_model(const char *path, int nodes, int64_t params)
 static void test_models(void **state)
 {
     (void)state;
-    static const struct { const char *name; int nodes; int64_t params; } models[] = {
-        { "resnet18", 69, 11689512 },         { "resnet18-folded", 49, 11684712 },
-        { "resnet18-dynamo", 49, 11684712 },  { "resnet50", 175, 25557032 },
-        { "resnet50-folded", 122, 25530472 }, { "resnet50-dynamo", 122, 25530472 },
-        { "efficientnet_lite0", 160, 4652008 }, { "efficientnet_lite0-folded", 111, 4631000 },
-        { "efficientnet_lite0-dynamo", 94, 4631000 }, { "vgg16", 38, 138357544 },
+    static const struct {
+        const char *name;
+        int nodes;
+        int64_t params;
+    } models[] = {
+        { "resnet18", 69, 11689512 },
+        { "resnet18-folded", 49, 11684712 },
+        { "resnet18-dynamo", 49, 11684712 },
+        { "resnet50", 175, 25557032 },
+        { "resnet50-folded", 122, 25530472 },
+        { "resnet50-dynamo", 122, 25530472 },
+        { "efficientnet_lite0", 160, 4652008 },
+        { "efficientnet_lite0-folded", 111, 4631000 },
+        { "efficientnet_lite0-dynamo", 94, 4631000 },
+        { "vgg16", 38, 138357544 },
         { "vgg16-dynamo", 38, 138357544 },
     };
     const char *folder = getenv("TLC_MODELS");
@@ -633,19 +644,31 @@ static void test_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_auto_pad),     cmocka_unit_test(test_conv_forms),
-        cmocka_unit_test(test_pools),        cmocka_unit_test(test_reduce_mean),
-        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_matmul_sum),
-        cmocka_unit_test(test_clip),         cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_softmax),      cmocka_unit_test(test_batch_norm),
-        cmocka_unit_test(test_pad),          cmocka_unit_test(test_reshape),
-        cmocka_unit_test(test_reshape_allowzero), cmocka_unit_test(test_constant_output),
-        cmocka_unit_test(test_shape_arithmetic), cmocka_unit_test(test_slice_forms),
-        cmocka_unit_test(test_axes_forms),   cmocka_unit_test(test_constants),
-        cmocka_unit_test(test_element_types), cmocka_unit_test(test_cast_and_splat),
-        cmocka_unit_test(test_shared),       cmocka_unit_test(test_initialisers_as_inputs),
-        cmocka_unit_test(test_generalised),  cmocka_unit_test(test_not_generalised),
-         cmocka_unit_test(test_unsupported_line),
+        cmocka_unit_test(test_auto_pad),
+        cmocka_unit_test(test_conv_forms),
+        cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_reduce_mean),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_matmul_sum),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_pad),
+        cmocka_unit_test(test_reshape),
+        cmocka_unit_test(test_reshape_allowzero),
+        cmocka_unit_test(test_constant_output),
+        cmocka_unit_test(test_shape_arithmetic),
+        cmocka_unit_test(test_slice_forms),
+        cmocka_unit_test(test_axes_forms),
+        cmocka_unit_test(test_constants),
+        cmocka_unit_test(test_element_types),
+        cmocka_unit_test(test_cast_and_splat),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_initialisers_as_inputs),
+        cmocka_unit_test(test_generalised),
+        cmocka_unit_test(test_not_generalised),
+        cmocka_unit_test(test_unsupported_line),
         cmocka_unit_test(test_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- harness ------------------------------------------------------------------------- */
+/* --- harness -------------------------------------------------------------- */
 
 static tlc_ctx ctx;
 static jmp_buf exhausted;
@@ -88,7 +88,7 @@ static void refuse(const char *text, tlc_status code, const char *where, const c
 
 #define HEAD "func @f(%x: f32[n,4]) -> f32[n,4] {\n"
 
-/* --- round trips ----------------------------------------------------------------------- */
+/* --- round trips ---------------------------------------------------------- */
 
 static void test_module_round_trip(void **state)
 {
@@ -227,7 +227,7 @@ static void test_every_attribute_kind(void **state)
                "}\n");
 }
 
-/* --- errors ---------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------- */
 
 static void test_undefined(void **state)
 {
@@ -394,7 +394,8 @@ static void test_syntax(void **state)
 static void test_attributes(void **state)
 {
     (void)state;
-#define POOL(text) "func @f(%x: f32[n,1,4,4]) {\n%1 : f32[n,1,2,2] = max_pool2d %x " text " return }"
+#define POOL(text) \
+    "func @f(%x: f32[n,1,4,4]) {\n%1 : f32[n,1,2,2] = max_pool2d %x " text " return }"
     refuse(POOL("{kernel=[2,2], stride=[0,2]}"), TLC_E_MALFORMED, "2:21", "stride");
     refuse(POOL("{kernel=[2,2], kernel=[2,2]}"), TLC_E_MALFORMED, "2:50", "twice");
     refuse(POOL("{stride=[2,2]}"), TLC_E_MALFORMED, NULL, "kernel");
@@ -405,7 +406,7 @@ static void test_attributes(void **state)
     refuse(POOL("{kernel=[2,2]"), TLC_E_MALFORMED, NULL, "expected");
 }
 
-/* --- data files ------------------------------------------------------------------------------- */
+/* --- data files ----------------------------------------------------------- */
 
 static char folder[64];
 
@@ -488,7 +489,7 @@ static void test_data_files(void **state)
     remove_folder();
 }
 
-/* --- the verifier ------------------------------------------------------------------------------- */
+/* --- the verifier --------------------------------------------------------- */
 
 /* %x -> relu %1 -> relu %2, returned; and a parameter with its state. */
 static tlc_module *small_module(void)
@@ -619,7 +620,7 @@ static void test_verify_reports_twenty(void **state)
     assert_int_equal(ctx.n_diags, 21);
 }
 
-/* --- one node ------------------------------------------------------------------------------------ */
+/* --- one node ------------------------------------------------------------- */
 
 static void test_print_node(void **state)
 {

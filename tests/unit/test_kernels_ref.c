@@ -122,7 +122,8 @@ static void test_loss(void **state)
 static void test_pooling(void **state)
 {
     (void)state;
-    EXPECT(max_pool2d, "%1 : f32[n,4,3,2] = max_pool2d %x {kernel=[2,3], stride=[2,2], pad=[0,1,1,0]}",
+    EXPECT(max_pool2d, "%1 : f32[n,4,3,2] = max_pool2d %x {kernel=[2,3], stride=[2,2], "
+                       "pad=[0,1,1,0]}",
            "{ .batch = 0, .c = 4, .h = 6, .w = 5, .oh = 3, .ow = 2, .kh = 2, .kw = 3, "
            ".stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1, .pad_top = 0, "
            ".pad_left = 1, .pad_bottom = 1, .pad_right = 0 }");

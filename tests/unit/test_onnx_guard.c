@@ -8,7 +8,7 @@
 #include "import_run.h"
 #include "onnx_guard.h"
 
-/* --- bytes ------------------------------------------------------------------------------- */
+/* --- bytes --------------------------------------------------------------- */
 
 static const char *const hex_digits = "0123456789abcdef";
 
@@ -18,8 +18,8 @@ static pb from_hex(const char *text)
     for (; *text; ++text) {
         if (*text == ' ')
             continue;
-        unsigned char b = (unsigned char)((strchr(hex_digits, text[0]) - hex_digits) * 16
-                                          + (strchr(hex_digits, text[1]) - hex_digits));
+        unsigned char b = (unsigned char)((strchr(hex_digits, text[0]) - hex_digits) * 16 +
+                                          (strchr(hex_digits, text[1]) - hex_digits));
         pb_put(&p, &b, 1);
         ++text;
     }
@@ -64,7 +64,7 @@ static pb repeated(const char *hex, size_t times)
     return p;
 }
 
-/* --- rows ---------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------- */
 
 static void test_no_model(void **state)
 {
@@ -172,7 +172,7 @@ static void test_depth_edge(void **state)
     }
 }
 
-/* --- what must not matter -------------------------------------------------------------------- */
+/* --- what must not matter ------------------------------------------------ */
 
 static pb weight_dims(int packed)
 {
@@ -224,10 +224,10 @@ static void test_as_base(void **state)
 {
     (void)state;
     static const char *const unknown[] = {
-        "f8 7f 01",                         /* 2047, varint */
-        "f9 7f 01 02 03 04 05 06 07 08",    /* 64 bits */
-        "fa 7f 03 ff ff ff",                /* bytes */
-        "fd 7f 01 02 03 04",                /* 32 bits */
+        "f8 7f 01",                      /* 2047, varint */
+        "f9 7f 01 02 03 04 05 06 07 08", /* 64 bits */
+        "fa 7f 03 ff ff ff",             /* bytes */
+        "fd 7f 01 02 03 04",             /* 32 bits */
     };
     for (int packed = 0; packed <= 4; packed += 2) {
         net m = base_net();
@@ -279,11 +279,11 @@ static void test_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_model),  cmocka_unit_test(test_varints),
-        cmocka_unit_test(test_lengths),   cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_repeated),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_model),   cmocka_unit_test(test_varints),
+        cmocka_unit_test(test_lengths),    cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_repeated),   cmocka_unit_test(test_limits),
         cmocka_unit_test(test_depth_edge), cmocka_unit_test(test_as_base),
-        cmocka_unit_test(test_views),     cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_views),      cmocka_unit_test(test_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

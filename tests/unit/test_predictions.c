@@ -9,9 +9,9 @@
 
 #include "../../runtime/cli/tlr_cli.c"
 #include "../../runtime/cli/tlr_predictions.c"
-#include "tiny_model.h"
+#include "hand_model.h"
 
-const struct tlr_model *const tlr_the_model = &tiny_model;
+const struct tlr_model *const tlr_the_model = &hand_model;
 
 static const char *const cat_dog[] = { "cat", "dog" };
 static const tlr_class_list classes = { cat_dog, 2 };
@@ -135,11 +135,11 @@ static void loads_pictures(void **state)
     uint8_t rgb[48];
     float input[48], want[48];
     tlb_limits_init(&limits);
-    tlr_loader l = { .preprocess = &tiny_model.preprocess, .type = TLR_F32, .limits = &limits };
+    tlr_loader l = { .preprocess = &hand_model.preprocess, .type = TLR_F32, .limits = &limits };
     snprintf(path, sizeof path, "%s/tests/data/pictures/rgba.png", root ? root : "..");
     assert_int_equal(tlr_load_crop(&l, path, rgb, &note), TLB_OK);
     assert_int_equal(tlr_load_input(&l, path, input, &note), TLB_OK);
-    tlr_normalise(&tiny_model.preprocess, rgb, TLR_F32, want);
+    tlr_normalise(&hand_model.preprocess, rgb, TLR_F32, want);
     assert_memory_equal(input, want, sizeof want);
     assert_int_equal(tlr_load_input(&l, "/nonexistent.jpg", input, &note), TLB_E_INPUT);
     assert_int_equal(note.os_error, ENOENT);

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- buffers ------------------------------------------------------------------------- */
+/* --- buffers -------------------------------------------------------------- */
 
 enum { GUARD = 16, MOST_BUFFERS = 64 };
 static const tlk_real guard_value = (tlk_real)-12345.5;
@@ -92,7 +92,7 @@ static const double ulp = 1.2e-7;
             K##_item(s, item_, n, __VA_ARGS__);                        \
     } while (0)
 
-/* --- convolution, linear ----------------------------------------------------------------- */
+/* --- convolution, linear -------------------------------------------------- */
 
 static tlk_ref_conv2d grouped_conv(void)
 {
@@ -107,7 +107,8 @@ static void test_conv2d(void **state)
 {
     (void)state;
     tlk_ref_conv2d s = grouped_conv();
-    tlk_real *y = buffer(2 * 6 * 2 * 5), *x = filled(2 * 4 * 5 * 4, 1), *w = filled(6 * 2 * 3 * 2, 2);
+    tlk_real *x = filled(2 * 4 * 5 * 4, 1), *w = filled(6 * 2 * 3 * 2, 2);
+    tlk_real *y = buffer(2 * 6 * 2 * 5);
     RUN(tlk_ref_conv2d, &s, 2, x, w, filled(6, 3), NULL, y);
     EXPECT(y, want_conv2d, 0);
     s.act = TLK_ACT_CLIP;
@@ -123,8 +124,8 @@ static void test_batch_does_not_matter(void **state)
 {
     (void)state;
     tlk_ref_conv2d s = grouped_conv();
-    tlk_real *y = buffer(6 * 2 * 5);
-    RUN(tlk_ref_conv2d, &s, 1, filled(4 * 5 * 4, 1), filled(6 * 2 * 3 * 2, 2), filled(6, 3), NULL, y);
+    tlk_real *x = filled(4 * 5 * 4, 1), *w = filled(6 * 2 * 3 * 2, 2), *y = buffer(6 * 2 * 5);
+    RUN(tlk_ref_conv2d, &s, 1, x, w, filled(6, 3), NULL, y);
     expect(y, want_conv2d, 6 * 2 * 5, 0);
 }
 
@@ -171,12 +172,12 @@ static void test_batch_norm(void **state)
     tlk_real *variance = filled(3, 5), *y = buffer(24);
     for (int i = 0; i < 3; ++i)
         variance[i] = (tlk_real)fabs((double)variance[i]) + (tlk_real)0.5;
-    RUN(tlk_ref_batch_norm, &s, 2, filled(24, 1), filled(3, 2), filled(3, 3), filled(3, 4), variance,
-        y);
+    RUN(tlk_ref_batch_norm, &s, 2, filled(24, 1), filled(3, 2), filled(3, 3), filled(3, 4),
+        variance, y);
     EXPECT(y, want_batch_norm, ulp);
 }
 
-/* --- elementwise ------------------------------------------------------------------------ */
+/* --- elementwise ---------------------------------------------------------- */
 
 static void copy_in(tlk_real *to, const double *from, int n)
 {
@@ -260,7 +261,7 @@ static void test_dropout(void **state)
         assert_true(x[i] == 0);
 }
 
-/* --- softmax, loss ------------------------------------------------------------------------ */
+/* --- softmax, loss -------------------------------------------------------- */
 
 static void test_softmax(void **state)
 {
@@ -303,7 +304,7 @@ static void test_cross_entropy(void **state)
     EXPECT(dz, want_dz_smooth, ulp);
 }
 
-/* --- pooling, reduction ---------------------------------------------------------------------- */
+/* --- pooling, reduction --------------------------------------------------- */
 
 static void test_max_pool2d(void **state)
 {
@@ -343,7 +344,7 @@ static void test_reduce_mean(void **state)
     EXPECT(y, want_reduce_mean, ulp);
 }
 
-/* --- data movement ------------------------------------------------------------------------------ */
+/* --- data movement -------------------------------------------------------- */
 
 static void test_pad(void **state)
 {
@@ -393,7 +394,7 @@ static void test_copy(void **state)
     check_guards();
 }
 
-/* --- optimizers ------------------------------------------------------------------------------------ */
+/* --- optimizers ----------------------------------------------------------- */
 
 /* The gradient of step t as PyTorch had it: float. */
 static tlk_real *gradient(int t)

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "tiny_model.h"
+#include "hand_model.h"
 #include "tlr_pixels.h"
 
 #include <math.h>
@@ -59,7 +59,7 @@ static float *make_input(int n)
     return x;
 }
 
-/* The tiny model in double. */
+/* The model in double. */
 static void expect(const float *x, double features[3], double logits[2])
 {
     static const double w[2][3] = { { 1, -1, 0.5 }, { -0.5, 2, 1 } }, b[2] = { 0.1, -0.2 };
@@ -73,21 +73,21 @@ static void expect(const float *x, double features[3], double logits[2])
         logits[k] = b[k] + w[k][0] * features[0] + w[k][1] * features[1] + w[k][2] * features[2];
 }
 
-static tlr_session *open_tiny(const unsigned char *file, int max_batch, int threads)
+static tlr_session *open_hand(const unsigned char *file, int max_batch, int threads)
 {
     tlr_config config = { .max_batch = max_batch, .threads = threads };
     tlr_session *s = NULL;
-    assert_int_equal(tlr_open_memory(&tiny_model, file, tiny_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
     return s;
 }
 
 static void computes(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
+    unsigned char *file = hand_weights(1);
     float *x = make_input(8), z[16], f[24];
     for (int threads = 1; threads <= 3; ++threads) {
-        tlr_session *s = open_tiny(file, 8, threads);
+        tlr_session *s = open_hand(file, 8, threads);
         for (int n = 1; n <= 8; ++n) {
             assert_int_equal(tlr_run(s, n, x, z), TLR_OK);
             assert_int_equal(tlr_run_features(s, n, x, f), TLR_OK);
@@ -109,15 +109,15 @@ static void computes(void **state)
 static void classifies(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1), px[2][6 * 5 * 3];
+    unsigned char *file = hand_weights(1), px[2][6 * 5 * 3];
     float p[4], z[4], x[96];
     tlr_picture pics[2] = { { px[0], 6, 5, 18, TLR_RGB }, { px[1], 5, 6, 15, TLR_RGB } };
     for (int i = 0; i < 180; ++i)
         px[i / 90][i % 90] = (unsigned char)(i * 91);
-    char *scratch = aligned_alloc(64, (tlr_pixels_scratch_max(&tiny_model.preprocess) + 63) / 64 * 64);
+    char *scratch = aligned_alloc(64, (tlr_pixels_scratch_max(&hand_model.preprocess) + 63) / 64 * 64);
     for (int i = 0; i < 2; ++i)
-        tlr_pixels_to_input(&tiny_model.preprocess, &pics[i], TLR_F32, x + 48 * i, scratch);
-    tlr_session *s = open_tiny(file, 2, 2);
+        tlr_pixels_to_input(&hand_model.preprocess, &pics[i], TLR_F32, x + 48 * i, scratch);
+    tlr_session *s = open_hand(file, 2, 2);
     assert_int_equal(tlr_classify(s, pics, 2, p), TLR_OK);
     assert_int_equal(tlr_run(s, 2, x, z), TLR_OK);
     for (int i = 0; i < 2; ++i)
@@ -135,8 +135,8 @@ static void describes(void **state)
 {
     (void)state;
     tlr_info info;
-    tlr_model_info(&tiny_model, &info);
-    assert_string_equal(info.name, "tiny");
+    tlr_model_info(&hand_model, &info);
+    assert_string_equal(info.name, "hand");
     assert_int_equal(info.input_rank, 3);
     assert_int_equal(info.input_dim[0], 3);
     assert_int_equal(info.input_elems, 48);
@@ -153,10 +153,10 @@ static void describes(void **state)
 static void refuses_calls(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1), px[48] = { 0 };
+    unsigned char *file = hand_weights(1), px[48] = { 0 };
     float *x = make_input(8), z[16] = { 7 };
     tlr_picture pic = { px, 4, 4, 12, TLR_RGB }, bad = { px, 0, 4, 12, TLR_RGB };
-    tlr_session *s = open_tiny(file, 2, 1);
+    tlr_session *s = open_hand(file, 2, 1);
     assert_int_equal(tlr_run(NULL, 1, x, z), TLR_E_USAGE);
     assert_int_equal(tlr_run(s, 1, NULL, z), TLR_E_USAGE);
     assert_int_equal(tlr_run(s, 1, x, NULL), TLR_E_USAGE);
@@ -177,8 +177,8 @@ static void refuses_calls(void **state)
 static void refuses_opening(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
-    size_t n = tiny_weights_bytes(1), need = tlr_session_bytes(&tiny_model, NULL);
+    unsigned char *file = hand_weights(1);
+    size_t n = hand_weights_bytes(1), need = tlr_session_bytes(&hand_model, NULL);
     char *block = aligned_alloc(64, need + 64);
     tlr_session *s = NULL;
     const struct {
@@ -193,15 +193,15 @@ static void refuses_opening(void **state)
         { { .threads = 1025 }, TLR_E_USAGE },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
-        assert_int_equal(tlr_open_memory(&tiny_model, file, n, &cases[i].config, &s), cases[i].want);
+        assert_int_equal(tlr_open_memory(&hand_model, file, n, &cases[i].config, &s), cases[i].want);
     assert_int_equal(tlr_open_memory(NULL, file, n, NULL, &s), TLR_E_USAGE);
-    assert_int_equal(tlr_open_memory(&tiny_model, NULL, n, NULL, &s), TLR_E_USAGE);
-    assert_int_equal(tlr_open_memory(&tiny_model, file, n, NULL, NULL), TLR_E_USAGE);
-    assert_int_equal(tlr_open_memory(&tiny_model, file + 1, n - 1, NULL, &s), TLR_E_USAGE);
-    assert_int_equal(tlr_open_file(&tiny_model, NULL, NULL, &s), TLR_E_USAGE);
-    assert_int_equal(tlr_open_file(&tiny_model, "/nonexistent/weights.bin", NULL, &s), TLR_E_INPUT);
-    assert_int_equal(tlr_open_file(&tiny_model, "/dev/null", NULL, &s), TLR_E_INPUT);
-    assert_int_equal(tlr_session_bytes(&tiny_model, &cases[2].config), 0);
+    assert_int_equal(tlr_open_memory(&hand_model, NULL, n, NULL, &s), TLR_E_USAGE);
+    assert_int_equal(tlr_open_memory(&hand_model, file, n, NULL, NULL), TLR_E_USAGE);
+    assert_int_equal(tlr_open_memory(&hand_model, file + 1, n - 1, NULL, &s), TLR_E_USAGE);
+    assert_int_equal(tlr_open_file(&hand_model, NULL, NULL, &s), TLR_E_USAGE);
+    assert_int_equal(tlr_open_file(&hand_model, "/nonexistent/weights.bin", NULL, &s), TLR_E_INPUT);
+    assert_int_equal(tlr_open_file(&hand_model, "/dev/null", NULL, &s), TLR_E_INPUT);
+    assert_int_equal(tlr_session_bytes(&hand_model, &cases[2].config), 0);
     assert_null(s);
     free(block);
     free(file);
@@ -211,20 +211,20 @@ static void refuses_opening(void **state)
 static void refuses_damage(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
-    size_t n = tiny_weights_bytes(1);
+    unsigned char *file = hand_weights(1);
+    size_t n = hand_weights_bytes(1);
     tlr_session *s = NULL;
     for (size_t i = 0; i < n; ++i) {
         file[i] ^= 1u << i % 8;
-        tlr_status st = tlr_open_memory(&tiny_model, file, n, NULL, &s);
+        tlr_status st = tlr_open_memory(&hand_model, file, n, NULL, &s);
         int other = (i >= 8 && i < 12) || (i >= 56 && i < 64); /* abi, graph */
         assert_int_equal(st, other ? TLR_E_UNSUPPORTED : TLR_E_MALFORMED);
         file[i] ^= 1u << i % 8;
     }
     for (size_t i = 0; i < n; i += i < 100 || i > 4000 ? 1 : 97)
-        assert_int_equal(tlr_open_memory(&tiny_model, file, i, NULL, &s), TLR_E_MALFORMED);
+        assert_int_equal(tlr_open_memory(&hand_model, file, i, NULL, &s), TLR_E_MALFORMED);
     file[12] ^= 1; /* "trained" */
-    assert_int_equal(tlr_open_memory(&tiny_model, file, n, NULL, &s), TLR_E_MALFORMED);
+    assert_int_equal(tlr_open_memory(&hand_model, file, n, NULL, &s), TLR_E_MALFORMED);
     assert_null(s);
     free(file);
 }
@@ -232,11 +232,11 @@ static void refuses_damage(void **state)
 static void asks_for_a_trained_head(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(0), px[48] = { 0 };
+    unsigned char *file = hand_weights(0), px[48] = { 0 };
     float *x = make_input(1), z[3] = { 7, 7, 7 };
     tlr_picture pic = { px, 4, 4, 12, TLR_RGB };
     tlr_session *s = NULL;
-    assert_int_equal(tlr_open_memory(&tiny_model, file, tiny_weights_bytes(0), NULL, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(0), NULL, &s), TLR_OK);
     assert_int_equal(tlr_run(s, 1, x, z), TLR_E_UNSUPPORTED);
     assert_int_equal(tlr_classify(s, &pic, 1, z), TLR_E_UNSUPPORTED);
     assert_true(z[0] == 7 && z[1] == 7);
@@ -250,16 +250,16 @@ static void asks_for_a_trained_head(void **state)
 static void opens_a_file(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
+    unsigned char *file = hand_weights(1);
     char path[] = "/tmp/test_tlr-XXXXXX";
     int fd = mkstemp(path);
     float *x = make_input(1), a[2], b[2];
-    tlr_session *s = open_tiny(file, 1, 1);
-    assert_int_equal(write(fd, file, tiny_weights_bytes(1)), (ssize_t)tiny_weights_bytes(1));
+    tlr_session *s = open_hand(file, 1, 1);
+    assert_int_equal(write(fd, file, hand_weights_bytes(1)), (ssize_t)hand_weights_bytes(1));
     close(fd);
     assert_int_equal(tlr_run(s, 1, x, a), TLR_OK);
     tlr_close(s);
-    assert_int_equal(tlr_open_file(&tiny_model, path, NULL, &s), TLR_OK);
+    assert_int_equal(tlr_open_file(&hand_model, path, NULL, &s), TLR_OK);
     assert_int_equal(tlr_run(s, 1, x, b), TLR_OK);
     assert_memory_equal(a, b, sizeof a);
     tlr_close(s);
@@ -281,7 +281,7 @@ static void *race(void *arg)
     racer *r = arg;
     tlr_session *s = NULL;
     tlr_config config = { .max_batch = 8, .threads = 2 };
-    tlr_open_memory(&tiny_model, r->file, tiny_weights_bytes(1), &config, &s);
+    tlr_open_memory(&hand_model, r->file, hand_weights_bytes(1), &config, &s);
     for (int i = 0; i < 200; ++i)
         tlr_run(s, 8, r->x, r->z);
     tlr_close(s);
@@ -291,7 +291,7 @@ static void *race(void *arg)
 static void two_sessions_two_threads(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
+    unsigned char *file = hand_weights(1);
     float *x = make_input(8);
     racer r[2] = { { .file = file, .x = x }, { .file = file, .x = x } };
     pthread_t t[2];
@@ -300,7 +300,7 @@ static void two_sessions_two_threads(void **state)
     for (int i = 0; i < 2; ++i)
         pthread_join(t[i], NULL);
     assert_memory_equal(r[0].z, r[1].z, sizeof r[0].z);
-    tlr_session *s = open_tiny(file, 8, 1);
+    tlr_session *s = open_hand(file, 8, 1);
     assert_int_equal(tlr_run(s, 8, x, r[1].z), TLR_OK);
     assert_memory_equal(r[0].z, r[1].z, sizeof r[0].z);
     tlr_close(s);
@@ -319,14 +319,14 @@ static void app_for(void *self, int64_t items, void (*item)(void *arg, int64_t i
 static void application_threads(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
+    unsigned char *file = hand_weights(1);
     float *x = make_input(8), a[16], b[16];
     int calls = 0;
     tlr_config config = { .max_batch = 8, .parallel_for = app_for, .parallel_self = &calls };
-    tlr_session *s = NULL, *own = open_tiny(file, 8, 1);
-    assert_int_equal(tlr_open_memory(&tiny_model, file, tiny_weights_bytes(1), &config, &s), TLR_E_USAGE);
+    tlr_session *s = NULL, *own = open_hand(file, 8, 1);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_E_USAGE);
     config.workers = 3;
-    assert_int_equal(tlr_open_memory(&tiny_model, file, tiny_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
     assert_int_equal(tlr_run(s, 8, x, a), TLR_OK);
     assert_int_equal(tlr_run(own, 8, x, b), TLR_OK);
     assert_memory_equal(a, b, sizeof a);
@@ -342,18 +342,18 @@ static void memory_of_the_application(void **state)
 {
     (void)state;
     enum { GUARD = 256 };
-    unsigned char *file = tiny_weights(1), px[48] = { 0 };
+    unsigned char *file = hand_weights(1), px[48] = { 0 };
     float *x = make_input(8), z[24];
     tlr_picture pic = { px, 4, 4, 12, TLR_RGB };
     tlr_config config = { .max_batch = 8, .threads = 1 };
-    size_t need = tlr_session_bytes(&tiny_model, &config);
+    size_t need = tlr_session_bytes(&hand_model, &config);
     unsigned char *block = aligned_alloc(64, (need + GUARD + 63) / 64 * 64);
     memset(block, 0xa5, need + GUARD);
     config.memory = block;
     config.memory_bytes = need;
     tlr_session *s = NULL;
     int before = allocations;
-    assert_int_equal(tlr_open_memory(&tiny_model, file, tiny_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
     assert_int_equal(tlr_run(s, 8, x, z), TLR_OK);
     assert_int_equal(tlr_run_features(s, 8, x, z), TLR_OK);
     assert_int_equal(tlr_classify(s, &pic, 1, z), TLR_OK);
@@ -370,10 +370,10 @@ static void memory_of_the_application(void **state)
 static void allocates_once(void **state)
 {
     (void)state;
-    unsigned char *file = tiny_weights(1);
+    unsigned char *file = hand_weights(1);
     float *x = make_input(8), z[16];
     int before = allocations;
-    tlr_session *s = open_tiny(file, 8, 1);
+    tlr_session *s = open_hand(file, 8, 1);
     assert_int_equal(tlr_run(s, 8, x, z), TLR_OK);
     assert_int_equal(allocations - before, COUNTS_MALLOC);
     tlr_close(s);
