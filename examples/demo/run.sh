@@ -37,20 +37,22 @@ show "$out/draw" "$out/shapes/train" 40 11 moon star
 show "$out/draw" "$out/shapes/valid" 100 12 moon star
 
 step "4  compile, build, train"
-show "$tlc" compile models/demo.onnx --replace-head 2 --freeze-backbone -o "$out/shapes_net"
-show make -s -C "$out/shapes_net"
-show "$out/shapes_net/trainer" train "$out/shapes" --epochs 30 --lr 1e-2 --seed 1 --out "$out/run"
+# --name: what the program of examples/embed_in_app calls its network
+show "$tlc" compile models/demo.onnx --replace-head 2 --freeze-backbone --name catdog -o "$out/net"
+show make -s -C "$out/net"
+show "$out/net/trainer" train "$out/shapes" --epochs 30 --lr 1e-2 --seed 1 --out "$out/run"
 
 step "5  use it"
-show "$out/shapes_net/trainer" predict --run "$out/run" "$out/shapes/valid/moon/007.png" \
+show "$out/net/trainer" predict --run "$out/run" "$out/shapes/valid/moon/007.png" \
     "$out/shapes/valid/star/007.png"
-show "$out/shapes_net/trainer" export --run "$out/run" -o "$out/app"
-show make -s -C examples/embed_in_app MODEL="$PWD/$out/shapes_net" NAME=shapes_net BUILD="$PWD/$out/app"
+show "$out/net/trainer" export --run "$out/run" -o "$out/app"
+show cc -O2 -I"$out/net" -I"$out/net/src/runtime/infer" examples/embed_in_app/app.c \
+    "$out/net/libcatdog.a" -lpthread -lm -o "$out/app/app"
 show "$out/app/app" "$out/app/weights.bin"
 
 cat <<TEXT
 
-What is where: $out/shapes_net (readable C, library, trainer), $out/run (metrics, checkpoints),
+What is where: $out/net (readable C, library, trainer), $out/run (metrics, checkpoints),
 $out/app (what an app ships).  The same with your own network and photographs:
   $tlc compile YOUR.onnx --replace-head 2 --freeze-backbone -o build/mine
   make -C build/mine && build/mine/trainer train PHOTOS

@@ -31,7 +31,8 @@ int main(int argc, char **argv)
     tlr_info info;
     tlr_model_info(&catdog_model, &info);
     float *p = malloc(sizeof *p * (size_t)info.n_classes);
-    tlr_status st = tlr_open_file(&catdog_model, argc > 1 ? argv[1] : "weights.bin", NULL, &session);
+    tlr_status st =
+        tlr_open_file(&catdog_model, argc > 1 ? argv[1] : "weights.bin", NULL, &session);
 
     draw(rgb);
     if (st == TLR_OK)

@@ -46,11 +46,13 @@ int main(int argc, char **argv)
     tlr_config config = {};
     config.threads = 2;
     config.memory_bytes = tlr_session_bytes(&catdog_model, &config);
-    std::unique_ptr<void, Free> memory(std::aligned_alloc(64, (config.memory_bytes + 63) / 64 * 64));
+    size_t rounded = (config.memory_bytes + 63) / 64 * 64;
+    std::unique_ptr<void, Free> memory(std::aligned_alloc(64, rounded));
     config.memory = memory.get();
 
     tlr_session *opened = nullptr;
-    tlr_status st = tlr_open_file(&catdog_model, argc > 1 ? argv[1] : "weights.bin", &config, &opened);
+    const char *weights = argc > 1 ? argv[1] : "weights.bin";
+    tlr_status st = tlr_open_file(&catdog_model, weights, &config, &opened);
     if (st != TLR_OK)
         return fail(st);
     std::unique_ptr<tlr_session, Close> session(opened);

@@ -315,7 +315,7 @@ TLK_INLINE void tlk_conv2d_winograd_item(const tlk_conv2d_winograd *w, int64_t i
     }
 }
 
-/* --- U ------------------------------------------------------------------------------------------ */
+/* --- U ----------------------------------------------------------------------------- */
 
 typedef struct tlk_winograd_weights {
     int oc, ic;

@@ -296,11 +296,21 @@ double tlb_json_number(const json_t *object, const char *key, double fallback)
     return json_is_number(j) ? json_number_value(j) : fallback;
 }
 
+/* 15 digits show 0.1 as it was typed; only where some number needs them are there 17, which
+ * carry every double there and back. */
 char *tlb_json_dump(const json_t *value, int indent)
 {
-    /* 17 digits carry a double there and back exactly. */
-    size_t flags = JSON_ENSURE_ASCII | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17);
-    return json_dumps(value, indent ? flags | JSON_INDENT((size_t)indent) : flags);
+    size_t flags = JSON_ENSURE_ASCII | JSON_ENCODE_ANY;
+    if (indent)
+        flags |= JSON_INDENT((size_t)indent);
+    char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
+    json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    bool same = json_equal(value, back);
+    json_decref(back);
+    if (same)
+        return text;
+    free(text);
+    return json_dumps(value, flags | JSON_REAL_PRECISION(17));
 }
 
 tlb_status tlb_json_save(const json_t *value, const char *path, int *out_errno)

@@ -163,7 +163,7 @@ static bool check_data(reader *r, size_t left)
                     (uint64_t)bytes > left ? "truncated: fewer bytes than the shape says"
                                            : "more bytes than the shape says");
     if (r->fortran && a->rank > 1)
-        return fail(r, TLB_E_UNSUPPORTED, "Fortran order is not supported; numpy.ascontiguousarray");
+        return fail(r, TLB_E_UNSUPPORTED, "Fortran order is not supported; ascontiguousarray");
     return true;
 }
 

@@ -441,10 +441,14 @@ tlb_status tlb_args_parse(tlb_args *a, tlb_program program, int argc, char **arg
     *a = (tlb_args){ .program = program };
     *done = false;
     tlb_limits_init(&a->limits);
-    /* Room for every LIST item that argv can hold. */
+    /* Room for every LIST item that argv can hold; getopt reorders words, so it gets its own. */
     a->lists = calloc((size_t)argc + 1, sizeof *a->lists);
-    if (!a->lists)
+    a->words = calloc((size_t)argc + 1, sizeof *a->words);
+    if (!a->lists || !a->words)
         return tlb_error(a, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
+    for (int i = 0; i < argc; ++i)
+        a->words[i] = argv[i];
+    argv = a->words;
     const char *first = argc > 1 ? argv[1] : "--help";
     if (!strcmp(first, "--help") || !strcmp(first, "-h")) {
         tlb_help_program(stdout, program, is_enabled("auto", isatty(STDOUT_FILENO)));
@@ -468,5 +472,7 @@ tlb_status tlb_args_parse(tlb_args *a, tlb_program program, int argc, char **arg
 void tlb_args_free(tlb_args *a)
 {
     free(a->lists);
+    free(a->words);
     a->lists = NULL;
+    a->words = NULL;
 }

@@ -41,13 +41,13 @@ typedef struct tlb_args {
     tlb_program program;
     tlb_command command;
     tlb_value value[TLB_OPT_COUNT];
-    const char **inputs;            /* the arguments; points into argv */
+    char **words;                   /* argv, reordered: options first */
+    const char **inputs;            /* the arguments; points into words */
     int n_inputs;
     tlb_list_item *lists;           /* every LIST option in the order given */
     int n_lists;
     tlb_limits limits;              /* --limit applied */
     bool quiet, json, json_diagnostics, color_out, color_err;
-    char message[512];              /* of the usage error */
 } tlb_args;
 
 const char *tlb_program_name(tlb_program p);   /* "tlc" */

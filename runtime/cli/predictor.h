@@ -7,7 +7,7 @@
 #include "tlr_session.h"
 
 /* Open the model's weights (--weights, or the compiled folder's) for batches of `max_batch` on
- * --threads; says what is wrong.  need_trained: refuse weights whose head holds no trained values. */
+ * --threads; says what is wrong.  need_trained: refuse weights whose head is not trained. */
 tlb_status predictor_open(const tlb_args *a, int max_batch, int need_trained, tlr_session **out);
 int predictor_threads(const tlb_args *a);
 /* "out of memory", said. */

@@ -72,7 +72,7 @@ void tlr_print_prediction_head(FILE *out, tlr_form form, const tlr_class_list *c
 /* One picture's line; p: probability of each class. */
 void tlr_print_prediction(FILE *out, tlr_form form, const tlr_class_list *classes,
                           const char *path, const float *p);
-/* One field of CSV: quoted where RFC 4180 asks, `'` before what a spreadsheet takes as a formula. */
+/* One field of CSV: quoted as RFC 4180 asks, `'` before what a spreadsheet takes for a formula. */
 void tlr_print_csv_field(FILE *out, const char *text);
 int tlr_argmax(const float *p, int n); /* ties to the lowest */
 #endif

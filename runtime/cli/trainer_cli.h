@@ -52,7 +52,8 @@ typedef struct trainer_data {
     int n_classes;
     int64_t skipped;
     char hash[33];            /* of content, labels and split, hex */
-    const char *train_name, *valid_name; /* where they come from, as typed; valid NULL: split off */
+    const char *train_name;   /* where they come from, as typed */
+    bool has_valid;           /* valid/ is there: nothing is split off */
     /* pictures */
     char **paths;             /* by sample */
     tlr_image_note *notes;    /* by sample: what reading it found */

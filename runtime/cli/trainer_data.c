@@ -96,7 +96,7 @@ static tlb_status split(trainer_data *d, trainer_list *l, int use)
         memset(l->is_valid, true, l->n * sizeof *l->is_valid);
         return TLB_OK;
     }
-    if (d->valid_name) /* valid/ is there: the source has marked it */
+    if (d->has_valid) /* the source has marked it */
         return TLB_OK;
     uint64_t seed = (uint64_t)tlb_int(d->args, TLB_OPT_SEED);
     double share = tlb_num(d->args, TLB_OPT_VALID);

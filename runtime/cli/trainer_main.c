@@ -169,16 +169,22 @@ int main(int argc, char **argv)
     tlb_args args;
     bool done = false;
     setlocale(LC_CTYPE, "");
+    char **typed = calloc((size_t)argc + 1, sizeof *typed); /* the parser sorts argv */
+    if (typed)
+        memcpy(typed, argv, (size_t)argc * sizeof *typed);
     tlb_status status =
         tlb_args_parse(&args, TLB_PROGRAM_TRAINER, argc, argv, tlr_cli_version("trainer"), &done);
-    if (status != TLB_OK || done)
+    if (status != TLB_OK || done) {
+        free(typed);
         return status;
-    trainer t = { .args = &args, .argc = argc, .argv = argv };
+    }
+    trainer t = { .args = &args, .argc = argc, .argv = typed ? typed : argv };
     status = trainer_open(&t);
     if (status == TLB_OK)
         status = run_command(&t);
     status = tlr_cli_end(&args, status);
     trainer_close(&t);
     tlb_args_free(&args);
+    free(typed);
     return status;
 }

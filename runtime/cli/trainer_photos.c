@@ -301,7 +301,7 @@ tlb_status trainer_photos_list(trainer_data *d, const char *photos, int use, int
         bool eval = use == DATA_EVAL; /* of a whole set, what was not trained on */
         paths[0] = eval ? valid : train;
         n = eval ? 1 : 2;
-        d->valid_name = photos;
+        d->has_valid = true;
     } else if (train && only_entry_is(photos, "train")) {
         paths[0] = train;
     }

@@ -289,7 +289,7 @@ static json_t *strings(char *const *text, int n)
 
 static json_t *describe_data(const trainer_data *d)
 {
-    const char *valid = d->valid_name;
+    const char *valid = d->samples.n_valid > 0 ? d->train_name : NULL; /* split off, or beside */
     return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:s}", "train",
                      tlb_json_string(d->train_name), "valid",
                      valid ? tlb_json_string(valid) : json_null(), "classes",

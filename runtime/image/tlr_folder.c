@@ -185,7 +185,7 @@ static bool walk(scan *s, const char *folder, const struct stat *info, const anc
     char **names = NULL;
     size_t n = 0;
     if (here.depth > s->limits->max[TLB_LIMIT_DEPTH])
-        return fail(s, TLB_E_LIMIT, folder, "folders are nested deeper than the limit; --limit depth");
+        return fail(s, TLB_E_LIMIT, folder, "folders nested deeper than the limit; --limit depth");
     bool good = list(s, folder, &names, &n);
     for (size_t i = 0; good && i < n; ++i) {
         char *path = join(s, folder, names[i]);

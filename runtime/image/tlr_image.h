@@ -1,4 +1,4 @@
-/* tlr_image.h: files to pixels, and folders to lists.  The only place that links image libraries. */
+/* tlr_image.h: files to pixels, and folders to lists.  The only place with image libraries. */
 #ifndef TLR_IMAGE_H
 #define TLR_IMAGE_H
 
@@ -40,10 +40,12 @@ typedef struct tlr_folder {
     size_t n_other;                      /* files that are no pictures by their ending */
     int n_loops;                         /* links that lead back up */
 } tlr_folder;
-/* Classes are the sub-folders of `path` in byte order of their names; pictures below them at any depth.
+/* Classes are the sub-folders of `path` in byte order of their names; pictures lie below them at
+ * any depth.
  * classes_given: hold the class names against these instead (valid/ against train/); NULL: free.
  * *where: allocated path of what is wrong (free), *what static text. */
 tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_given,
-                           const tlb_limits *limits, tlr_folder *out, char **where, const char **what);
+                           const tlb_limits *limits, tlr_folder *out, char **where,
+                           const char **what);
 void tlr_folder_free(tlr_folder *f);
 #endif

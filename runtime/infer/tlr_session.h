@@ -11,7 +11,7 @@ tlr_status tlr_weights_check(const tlr_model *m, const void *bytes, size_t n, in
 const char *tlr_weights_consts(const void *bytes);                 /* start of the const section */
 const char *tlr_weights_params(const tlr_model *m, const void *bytes);
 const char *tlr_weights_labels(const tlr_model *m, const void *bytes); /* NULL: none */
-int tlr_model_needs_training(const tlr_model *m);            /* has params with no bytes of the model's */
+int tlr_model_needs_training(const tlr_model *m); /* has params with no bytes of the model's */
 int tlr_weights_trained(const tlr_model *m, const void *bytes); /* every param has real values */
 /* The header of a file with these sections (`trainer export`); the checksums are made here. */
 void tlr_weights_header_make(tlr_weights_header *h, const tlr_model *m, const void *consts,
@@ -33,11 +33,12 @@ size_t tlr_frame_bytes(const tlr_model *m, int max_batch, int workers, int train
 void tlr_frame_init(tlr_frame *f, const tlr_model *m, const void *consts, void *block,
                     int max_batch, int workers, int train, const tlr_par *par);
 
-/* The two halves of tlr_run, for tools: they do not ask whether the head is trained.  1 <= n <= max_batch. */
+/* The two halves of tlr_run, for tools: they do not ask whether the head is trained.
+ * 1 <= n <= max_batch. */
 void tlr_session_features(tlr_session *s, int n, const void *input);
 void tlr_session_head(tlr_session *s, int n);                  /* after tlr_session_features(n) */
-const void *tlr_session_features_at(const tlr_session *s);     /* [n][feature_elems], until the head runs */
-const void *tlr_session_output_at(const tlr_session *s);       /* [n][output_elems], after the head */
+const void *tlr_session_features_at(const tlr_session *s); /* until the head runs */
+const void *tlr_session_output_at(const tlr_session *s);   /* after the head */
 const tlr_frame *tlr_session_frame(const tlr_session *s);
 int tlr_session_trained(const tlr_session *s);
 

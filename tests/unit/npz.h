@@ -96,9 +96,11 @@ static inline int npz_symbol(npz_bits *b, const npz_code *c)
 
 static inline void npz_dynamic_codes(npz_bits *b, npz_code *lit, npz_code *dist)
 {
-    static const unsigned char order[19] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15 };
+    static const unsigned char order[19] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                             11, 4,  12, 3, 13, 2, 14, 1, 15 };
     unsigned char length[320] = { 0 };
-    int nlit = (int)npz_get(b, 5) + 257, ndist = (int)npz_get(b, 5) + 1, ncode = (int)npz_get(b, 4) + 4;
+    int nlit = (int)npz_get(b, 5) + 257, ndist = (int)npz_get(b, 5) + 1,
+        ncode = (int)npz_get(b, 4) + 4;
     npz_code lengths;
     for (int i = 0; i < ncode; ++i)
         length[order[i]] = (unsigned char)npz_get(b, 3);
@@ -108,7 +110,9 @@ static inline void npz_dynamic_codes(npz_bits *b, npz_code *lit, npz_code *dist)
         int s = npz_symbol(b, &lengths), repeat = 1;
         unsigned char v = s < 16 ? (unsigned char)s : s == 16 && i > 0 ? length[i - 1] : 0;
         if (s >= 16)
-            repeat = s == 16 ? 3 + (int)npz_get(b, 2) : s == 17 ? 3 + (int)npz_get(b, 3) : 11 + (int)npz_get(b, 7);
+            repeat = s == 16   ? 3 + (int)npz_get(b, 2)
+                     : s == 17 ? 3 + (int)npz_get(b, 3)
+                               : 11 + (int)npz_get(b, 7);
         while (repeat-- > 0 && i < 320)
             length[i++] = v;
     }
@@ -130,8 +134,10 @@ static inline void npz_fixed_codes(npz_code *lit, npz_code *dist)
 
 static inline void npz_inflate(const unsigned char *in, size_t n, unsigned char *out, size_t size)
 {
-    static const short base[29] = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258 };
-    static const short extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
+    static const short base[29] = { 3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+                                    31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258 };
+    static const short extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                     2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
     npz_bits b = { in, n, 0, 0 };
     npz_code lit, dist;
     size_t to = 0;
@@ -162,7 +168,8 @@ static inline void npz_inflate(const unsigned char *in, size_t n, unsigned char 
             }
             size_t len = (size_t)base[s - 257] + npz_get(&b, extra[s - 257]);
             int d = npz_symbol(&b, &dist), bits = d < 4 ? 0 : d / 2 - 1;
-            size_t back = (d < 4 ? (size_t)d + 1 : ((size_t)(2 + d % 2) << bits) + 1) + npz_get(&b, bits);
+            size_t back =
+                (d < 4 ? (size_t)d + 1 : ((size_t)(2 + d % 2) << bits) + 1) + npz_get(&b, bits);
             if (back > to || len > size - to)
                 npz_die("distance too far");
             for (; len > 0; --len, ++to)
@@ -203,7 +210,8 @@ static inline int npz_load(const char *path, const char *name, tlb_npy *out)
         size_t name_len = c[28] | (size_t)c[29] << 8;
         if (name_len == want + 4 && memcmp(c + 46, name, want) == 0) {
             const unsigned char *local = zip + npz_u32(c + 42);
-            const unsigned char *data = local + 30 + (local[26] | local[27] << 8) + (local[28] | local[29] << 8);
+            const unsigned char *data =
+                local + 30 + (local[26] | local[27] << 8) + (local[28] | local[29] << 8);
             size_t size = npz_u32(c + 24), packed = npz_u32(c + 20);
             unsigned char *plain = malloc(size);
             if (c[10] == 8)

@@ -61,7 +61,8 @@ static void refused(file f, tlb_status want, const char *words)
     tlr_image_note note;
     tlb_status st = decode(f, 0, &p, &note);
     if (st != want || !note.what || !strstr(note.what, words))
-        fail_msg("got %d \"%s\", not %d \"%s\"", (int)st, note.what ? note.what : "", (int)want, words);
+        fail_msg("got %d \"%s\", not %d \"%s\"", (int)st, note.what ? note.what : "", (int)want,
+                 words);
     assert_null(p.pixels);
     free(f.b);
 }
@@ -85,12 +86,15 @@ static void same_as(const char *picture, int exif, const char *want_name, int to
 static void decodes_as_pillow(void **state)
 {
     (void)state;
-    static const char *const names[] = { "baseline.jpg", "progressive.jpg", "cmyk.jpg", "gray.jpg", "rgba.png",
-                                         "la.png", "palette.png", "gray1.png", "gray16.png", "rgb16.png" };
+    static const char *const names[] = { "baseline.jpg", "progressive.jpg", "cmyk.jpg",
+                                         "gray.jpg",     "rgba.png",        "la.png",
+                                         "palette.png",  "gray1.png",       "gray16.png",
+                                         "rgb16.png" };
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
         char want[32];
         snprintf(want, sizeof want, "%.*s.rgb", (int)strcspn(names[i], "."), names[i]);
-        same_as(names[i], 0, want, strstr(names[i], ".jpg") ? 1 : 0); /* another libjpeg rounds as it likes */
+        same_as(names[i], 0, want,
+                strstr(names[i], ".jpg") ? 1 : 0); /* another libjpeg rounds as it likes */
     }
 }
 
@@ -183,7 +187,8 @@ static void refuses_jpeg(void **state)
         sof(f)[kinds[i].at] = (uint8_t)kinds[i].value;
         refused(f, TLB_E_UNSUPPORTED, kinds[i].words);
     }
-    file half = read_data("baseline.jpg"), head = read_data("baseline.jpg"), prog = read_data("progressive.jpg");
+    file half = read_data("baseline.jpg"), head = read_data("baseline.jpg"),
+         prog = read_data("progressive.jpg");
     half.n -= 40;
     head.n = 30;
     prog.n -= 60;
@@ -249,7 +254,8 @@ static file with_chunk(const char kind[5], const void *data, size_t n)
 static void skips_chunks(void **state)
 {
     (void)state;
-    static const char *const kinds[] = { "iCCP", "zTXt", "iTXt", "gAMA", "tRNS", "acTL", "fcTL", "abCd" };
+    static const char *const kinds[] = { "iCCP", "zTXt", "iTXt", "gAMA",
+                                         "tRNS", "acTL", "fcTL", "abCd" };
     static const char data[] = "name\0\0x\x9c\xed\xc1\x01\x01\0\0\0\x80\x90\xfe\xaf\xee\x08\x0a";
     file want = read_data("rgba.rgb");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i) {
@@ -346,7 +352,8 @@ static void reads_interlaced(void **state)
 static void survives_mutations(void **state)
 {
     (void)state;
-    static const char *const names[] = { "baseline.jpg", "progressive.jpg", "cmyk.jpg", "turned.jpg", "palette.png", "rgb16.png" };
+    static const char *const names[] = { "baseline.jpg", "progressive.jpg", "cmyk.jpg",
+                                         "turned.jpg",   "palette.png",     "rgb16.png" };
     for (size_t k = 0; k < sizeof names / sizeof *names; ++k) {
         file f = read_data(names[k]);
         for (size_t i = 0; i < f.n; ++i)
@@ -411,7 +418,8 @@ static void cannot_read(void **state)
 {
     (void)state;
     static const char *const names[] = { "missing", "dangling", "itself", "fifo", "folder" };
-    char *dir = make_folder("ln -s nowhere dangling; ln -s itself itself; mkfifo fifo; mkdir folder");
+    char *dir =
+        make_folder("ln -s nowhere dangling; ln -s itself itself; mkfifo fifo; mkdir folder");
     tlb_limits l = defaults();
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
         char path[256];
@@ -438,9 +446,11 @@ static tlb_status scan(const char *dir, const tlb_limits *l, tlr_folder *f, cons
 static void scans_folders(void **state)
 {
     (void)state;
-    char *dir = make_folder("mkdir -p b/deep/x.jpg B a && touch b/2.JPG b/10.png b/deep/x.jpg/1.jpeg B/z.jpg a/a.png "
-                            "a/notes.txt top.jpg && ln -s ../../b b/deep/up && ln -s nowhere a/gone.jpg");
-    static const char *const want[] = { "B/z.jpg", "a/a.png", "a/gone.jpg", "b/10.png", "b/2.JPG", "b/deep/x.jpg/1.jpeg" };
+    char *dir = make_folder(
+        "mkdir -p b/deep/x.jpg B a && touch b/2.JPG b/10.png b/deep/x.jpg/1.jpeg B/z.jpg a/a.png "
+        "a/notes.txt top.jpg && ln -s ../../b b/deep/up && ln -s nowhere a/gone.jpg");
+    static const char *const want[] = { "B/z.jpg",  "a/a.png", "a/gone.jpg",
+                                        "b/10.png", "b/2.JPG", "b/deep/x.jpg/1.jpeg" };
     static const int label[] = { 0, 1, 1, 2, 2, 2 };
     tlb_limits l = defaults();
     tlr_folder f;
@@ -509,13 +519,20 @@ static void holds_classes_against_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_as_pillow),       cmocka_unit_test(turns_by_exif),
-        cmocka_unit_test(tells_the_kind_by_bytes), cmocka_unit_test(refuses_jpeg),
-        cmocka_unit_test(warns_of_damage),         cmocka_unit_test(skips_chunks),
-        cmocka_unit_test(refuses_png),             cmocka_unit_test(keeps_to_given_limits),
-        cmocka_unit_test(reads_interlaced),        cmocka_unit_test(survives_mutations),
-        cmocka_unit_test(probes_headers),          cmocka_unit_test(cannot_read),
-        cmocka_unit_test(scans_folders),           cmocka_unit_test(refuses_folders),
+        cmocka_unit_test(decodes_as_pillow),
+        cmocka_unit_test(turns_by_exif),
+        cmocka_unit_test(tells_the_kind_by_bytes),
+        cmocka_unit_test(refuses_jpeg),
+        cmocka_unit_test(warns_of_damage),
+        cmocka_unit_test(skips_chunks),
+        cmocka_unit_test(refuses_png),
+        cmocka_unit_test(keeps_to_given_limits),
+        cmocka_unit_test(reads_interlaced),
+        cmocka_unit_test(survives_mutations),
+        cmocka_unit_test(probes_headers),
+        cmocka_unit_test(cannot_read),
+        cmocka_unit_test(scans_folders),
+        cmocka_unit_test(refuses_folders),
         cmocka_unit_test(holds_classes_against_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,24 +97,39 @@ static void refuses(void **state)
         tlb_status want;
         const char *words;
     } cases[] = {
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9, TLB_E_MALFORMED, "more bytes" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 7, TLB_E_MALFORMED, "truncated" },
-        { "{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8, TLB_E_UNSUPPORTED, "big-endian" },
-        { "{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", 8, TLB_E_UNSUPPORTED, "element type" },
-        { "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", 8, TLB_E_UNSUPPORTED, "element type" },
-        { "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8, TLB_E_UNSUPPORTED, "element type" },
-        { "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2)}", 8, TLB_E_UNSUPPORTED, "Fortran" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9, TLB_E_MALFORMED,
+          "more bytes" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 7, TLB_E_MALFORMED,
+          "truncated" },
+        { "{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8, TLB_E_UNSUPPORTED,
+          "big-endian" },
+        { "{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", 8, TLB_E_UNSUPPORTED,
+          "element type" },
+        { "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", 8, TLB_E_UNSUPPORTED,
+          "element type" },
+        { "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8, TLB_E_UNSUPPORTED,
+          "element type" },
+        { "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2)}", 8, TLB_E_UNSUPPORTED,
+          "Fortran" },
         { "{'descr': '<f4', 'shape': (2,)}", 8, TLB_E_MALFORMED, "header" },
-        { "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8, TLB_E_MALFORMED, "header" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 8, TLB_E_MALFORMED, "header" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2 3)}", 24, TLB_E_MALFORMED, "header" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", 8, TLB_E_MALFORMED, "header" },
+        { "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8,
+          TLB_E_MALFORMED, "header" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 8, TLB_E_MALFORMED,
+          "header" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2 3)}", 24, TLB_E_MALFORMED,
+          "header" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", 8, TLB_E_MALFORMED,
+          "header" },
         { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)", 8, TLB_E_MALFORMED, "header" },
         { "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}", 8, TLB_E_MALFORMED, "header" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}", 8, TLB_E_MALFORMED, "overflows" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 8, TLB_E_MALFORMED, "overflows" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,)}", 8, TLB_E_MALFORMED, "overflows" },
-        { "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 4, TLB_E_LIMIT, "8 dimensions" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}", 8,
+          TLB_E_MALFORMED, "overflows" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 8,
+          TLB_E_MALFORMED, "overflows" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,)}", 8,
+          TLB_E_MALFORMED, "overflows" },
+        { "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 4, TLB_E_LIMIT,
+          "8 dimensions" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         char buf[256];
@@ -140,8 +155,10 @@ static void refuses_other_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_and_reads),   cmocka_unit_test(largest_header_fits),
-        cmocka_unit_test(accepts),            cmocka_unit_test(refuses),
+        cmocka_unit_test(writes_and_reads),
+        cmocka_unit_test(largest_header_fits),
+        cmocka_unit_test(accepts),
+        cmocka_unit_test(refuses),
         cmocka_unit_test(refuses_other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,40 +33,44 @@ static const struct {
     int w, h, dst_w, dst_h;
     uint8_t want[105];
 } vectors[] = {
-    { 7, 5, 3, 4, { 59, 112, 151, 123, 149, 176, 160, 145, 116, 161, 168, 151, 140, 125, 111,
-      128, 143, 127, 136, 143, 126, 133, 118, 104, 139, 154, 138, 136, 107, 146, 113, 117,
-      110, 124, 94, 106 } },
-    { 3, 4, 7, 5, { 0, 53, 106, 5, 58, 111, 21, 74, 127, 37, 90, 143, 53, 106, 159, 69, 122,
-      175, 74, 127, 180, 71, 124, 177, 76, 129, 182, 95, 148, 201, 113, 166, 219, 131, 184,
-      160, 149, 202, 101, 155, 208, 81, 152, 205, 130, 158, 193, 136, 179, 159, 157, 199, 124,
-      177, 165, 145, 143, 130, 165, 108, 119, 172, 97, 156, 209, 82, 163, 191, 90, 186, 137,
-      112, 209, 82, 135, 155, 105, 125, 100, 128, 115, 82, 135, 112, 47, 100, 153, 55, 108,
-      161, 80, 133, 186, 105, 158, 211, 130, 183, 126, 155, 208, 41, 163, 216, 13 } },
-    { 9, 2, 2, 9, { 81, 130, 165, 121, 113, 119, 81, 130, 165, 121, 113, 119, 84, 131, 164,
-      121, 116, 119, 98, 135, 158, 122, 125, 117, 112, 140, 153, 122, 136, 116, 126, 144, 148,
-      122, 146, 115, 140, 148, 142, 123, 155, 113, 143, 149, 141, 123, 158, 113, 143, 149,
-      141, 123, 158, 113 } },
-    { 1, 1, 3, 2, { 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106 }
-      },
+    { 7, 5, 3, 4, { 59,  112, 151, 123, 149, 176, 160, 145, 116, 161, 168, 151,
+                    140, 125, 111, 128, 143, 127, 136, 143, 126, 133, 118, 104,
+                    139, 154, 138, 136, 107, 146, 113, 117, 110, 124, 94,  106 } },
+    { 3, 4, 7, 5, { 0,   53,  106, 5,   58,  111, 21,  74,  127, 37,  90,  143, 53,  106, 159,
+                    69,  122, 175, 74,  127, 180, 71,  124, 177, 76,  129, 182, 95,  148, 201,
+                    113, 166, 219, 131, 184, 160, 149, 202, 101, 155, 208, 81,  152, 205, 130,
+                    158, 193, 136, 179, 159, 157, 199, 124, 177, 165, 145, 143, 130, 165, 108,
+                    119, 172, 97,  156, 209, 82,  163, 191, 90,  186, 137, 112, 209, 82,  135,
+                    155, 105, 125, 100, 128, 115, 82,  135, 112, 47,  100, 153, 55,  108, 161,
+                    80,  133, 186, 105, 158, 211, 130, 183, 126, 155, 208, 41,  163, 216, 13 } },
+    { 9, 2, 2, 9, { 81,  130, 165, 121, 113, 119, 81,  130, 165, 121, 113, 119, 84,  131,
+                    164, 121, 116, 119, 98,  135, 158, 122, 125, 117, 112, 140, 153, 122,
+                    136, 116, 126, 144, 148, 122, 146, 115, 140, 148, 142, 123, 155, 113,
+                    143, 149, 141, 123, 158, 113, 143, 149, 141, 123, 158, 113 } },
+    { 1, 1, 3, 2, { 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106, 0, 53, 106 } },
     { 40, 3, 2, 2, { 118, 130, 124, 120, 134, 125, 143, 142, 133, 135, 139, 146 } },
-    { 4, 20, 6, 5, { 109, 153, 142, 130, 133, 154, 143, 120, 155, 116, 154, 115, 134, 128,
-      126, 159, 93, 146, 148, 145, 150, 138, 135, 136, 130, 123, 126, 144, 121, 144, 145, 118,
-      135, 142, 115, 120, 144, 141, 146, 144, 141, 142, 143, 141, 134, 143, 147, 124, 131,
-      160, 109, 118, 171, 96, 132, 137, 142, 122, 139, 128, 109, 141, 119, 101, 143, 143, 97,
-      146, 135, 94, 147, 120, 119, 144, 133, 124, 140, 129, 132, 129, 128, 146, 99, 142, 113,
-      111, 164, 77, 130, 183 } },
-    { 6, 30, 5, 3, { 134, 140, 145, 134, 129, 134, 136, 131, 126, 109, 136, 96, 133, 130, 124,
-      130, 135, 136, 122, 135, 133, 116, 136, 137, 102, 148, 98, 117, 139, 113, 119, 125, 130,
-      126, 125, 138, 139, 115, 136, 120, 141, 107, 115, 123, 127 } },
-    { 6, 9, 4, 5, { 73, 119, 161, 118, 153, 145, 135, 127, 162, 119, 172, 127, 154, 159, 132,
-      141, 138, 120, 131, 113, 109, 119, 172, 97, 150, 114, 167, 113, 108, 127, 121, 107, 109,
-      133, 101, 103, 143, 146, 121, 158, 131, 136, 129, 123, 107, 139, 112, 117, 103, 156,
-      133, 143, 115, 149, 121, 158, 101, 156, 118, 116 } },
-    { 6, 9, 4, 4, { 100, 134, 154, 125, 149, 141, 134, 126, 150, 121, 174, 116, 139, 141, 151,
-      131, 128, 112, 128, 108, 106, 121, 139, 102, 157, 122, 138, 136, 120, 144, 126, 109,
-      109, 134, 109, 115, 109, 162, 128, 146, 118, 142, 122, 159, 102, 155, 116, 114 } },
-    { 5, 5, 5, 2, { 89, 142, 137, 133, 128, 181, 119, 172, 109, 163, 100, 153, 91, 144, 139,
-      117, 170, 165, 175, 88, 141, 93, 146, 83, 151, 88, 141, 93, 146, 59 } },
+    { 4, 20, 6, 5, { 109, 153, 142, 130, 133, 154, 143, 120, 155, 116, 154, 115, 134, 128, 126,
+                     159, 93,  146, 148, 145, 150, 138, 135, 136, 130, 123, 126, 144, 121, 144,
+                     145, 118, 135, 142, 115, 120, 144, 141, 146, 144, 141, 142, 143, 141, 134,
+                     143, 147, 124, 131, 160, 109, 118, 171, 96,  132, 137, 142, 122, 139, 128,
+                     109, 141, 119, 101, 143, 143, 97,  146, 135, 94,  147, 120, 119, 144, 133,
+                     124, 140, 129, 132, 129, 128, 146, 99,  142, 113, 111, 164, 77,  130, 183 } },
+    { 6, 30, 5, 3, { 134, 140, 145, 134, 129, 134, 136, 131, 126, 109, 136, 96,  133, 130, 124,
+                     130, 135, 136, 122, 135, 133, 116, 136, 137, 102, 148, 98,  117, 139, 113,
+                     119, 125, 130, 126, 125, 138, 139, 115, 136, 120, 141, 107, 115, 123, 127 } },
+    { 6, 9, 4, 5, { 73,  119, 161, 118, 153, 145, 135, 127, 162, 119, 172, 127, 154, 159, 132,
+                    141, 138, 120, 131, 113, 109, 119, 172, 97,  150, 114, 167, 113, 108, 127,
+                    121, 107, 109, 133, 101, 103, 143, 146, 121, 158, 131, 136, 129, 123, 107,
+                    139, 112, 117, 103, 156, 133, 143, 115, 149, 121, 158, 101, 156, 118, 116 } },
+    { 6,
+      9,
+      4,
+      4,
+      { 100, 134, 154, 125, 149, 141, 134, 126, 150, 121, 174, 116, 139, 141, 151, 131,
+        128, 112, 128, 108, 106, 121, 139, 102, 157, 122, 138, 136, 120, 144, 126, 109,
+        109, 134, 109, 115, 109, 162, 128, 146, 118, 142, 122, 159, 102, 155, 116, 114 } },
+    { 5, 5, 5, 2, { 89,  142, 137, 133, 128, 181, 119, 172, 109, 163, 100, 153, 91, 144, 139,
+                    117, 170, 165, 175, 88,  141, 93,  146, 83,  151, 88,  141, 93, 146, 59 } },
 };
 
 static void resizes_as_pillow(void **state)
@@ -86,10 +90,8 @@ static const struct {
     int w, h, resize, crop;
     uint64_t want;
 } crops[] = {
-    { 9, 7, 4, 4, UINT64_C(0x6d94fb61e849230e) },
-    { 7, 10, 5, 4, UINT64_C(0xdb176cada78502fe) },
-    { 5, 11, 6, 8, UINT64_C(0x2e78993e47247ffe) },
-    { 4, 4, 5, 8, UINT64_C(0x26f2b82bbeec16df) },
+    { 9, 7, 4, 4, UINT64_C(0x6d94fb61e849230e) },  { 7, 10, 5, 4, UINT64_C(0xdb176cada78502fe) },
+    { 5, 11, 6, 8, UINT64_C(0x2e78993e47247ffe) }, { 4, 4, 5, 8, UINT64_C(0x26f2b82bbeec16df) },
     { 12, 5, 3, 6, UINT64_C(0xed8822671a2f36bf) },
 };
 
@@ -106,7 +108,9 @@ static void crops_as_torchvision(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof crops / sizeof *crops; ++i) {
         int w = crops[i].w, h = crops[i].h, c = crops[i].crop;
-        tlr_preprocess p = { TLR_PREPROCESS_PICTURE, crops[i].resize, 0, 0, c, c, { 0 }, { 1, 1, 1 } };
+        tlr_preprocess p = {
+            TLR_PREPROCESS_PICTURE, crops[i].resize, 0, 0, c, c, { 0 }, { 1, 1, 1 }
+        };
         uint8_t got[8 * 8 * 3], *src = make_picture(w, h);
         size_t bytes = tlr_pixels_scratch_bytes(&p, w, h);
         char *scratch = aligned_alloc(16, (bytes + 15) / 16 * 16);
@@ -124,7 +128,9 @@ static void scratch_is_bounded(void **state)
 {
     (void)state;
     tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 256, 0, 0, 224, 224, { 0 }, { 1, 1, 1 } };
-    static const int sizes[][2] = { { 65500, 1 }, { 1, 65500 }, { 65500, 65500 }, { 1, 1 }, { 65500, 33000 } };
+    static const int sizes[][2] = {
+        { 65500, 1 }, { 1, 65500 }, { 65500, 65500 }, { 1, 1 }, { 65500, 33000 }
+    };
     size_t most = tlr_pixels_scratch_max(&p);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i)
         assert_true(tlr_pixels_scratch_bytes(&p, sizes[i][0], sizes[i][1]) <= most);
@@ -158,7 +164,8 @@ static void formats_and_strides(void **state)
                 px[1] = src[i * 3 + 1];
                 px[2 - red[f]] = src[i * 3 + 2];
             }
-            tlr_picture pic = { up ? other + (H - 1) * STRIDE : other, W, H, up ? -STRIDE : STRIDE, (tlr_pixels)f };
+            tlr_picture pic = { up ? other + (H - 1) * STRIDE : other, W, H, up ? -STRIDE : STRIDE,
+                                (tlr_pixels)f };
             crop_of(&pic, got);
             assert_memory_equal(got, want, sizeof want);
         }
@@ -180,7 +187,9 @@ static void normalises_as_numpy(void **state)
 {
     (void)state;
     static const uint32_t want[4] = { 3221719997u, 3221648171u, 3209469641u, 1074785821u };
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.485f, 0, 0 }, { 0.229f, 1, 1 } };
+    tlr_preprocess p = {
+        TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.485f, 0, 0 }, { 0.229f, 1, 1 }
+    };
     uint8_t rgb[12] = { 0, 255, 0, 1, 0, 0, 77, 0, 0, 255, 0, 51 };
     float f[12];
     double d[12];
@@ -202,7 +211,8 @@ static void refuses_bad_pictures(void **state)
     none.kind = TLR_PREPROCESS_NONE;
     for (int i = 0; i < 5; ++i)
         bad[i] = good;
-    bad[0].pixels = NULL, bad[1].width = 0, bad[2].height = 65501, bad[3].format = (tlr_pixels)9, bad[4].height = -1;
+    bad[0].pixels = NULL, bad[1].width = 0, bad[2].height = 65501, bad[3].format = (tlr_pixels)9,
+    bad[4].height = -1;
     for (int i = 0; i < 5; ++i)
         assert_int_equal(tlr_pixels_to_crop(&p, &bad[i], px, scratch), TLR_E_USAGE);
     assert_int_equal(tlr_pixels_to_crop(&none, &good, px, scratch), TLR_E_USAGE);
@@ -230,8 +240,10 @@ static void shared_resizes(void **state)
     }
 }
 
-static const tlr_preprocess imagenet = { TLR_PREPROCESS_PICTURE, 256, 0, 0, 224, 224,
-                                         { 0.485f, 0.456f, 0.406f }, { 0.229f, 0.224f, 0.225f } };
+static const tlr_preprocess imagenet = {
+    TLR_PREPROCESS_PICTURE,    256, 0, 0, 224, 224, { 0.485f, 0.456f, 0.406f },
+    { 0.229f, 0.224f, 0.225f }
+};
 
 /* The picture file i (1 to 8) as the network sees it. */
 static void decode_and_crop(int i, uint8_t *rgb)
@@ -273,7 +285,8 @@ static void shared_pipeline(void **state)
             equal += rgb[k] == want[k];
         }
         tlr_normalise(&imagenet, want, TLR_F32, input);
-        assert_memory_equal(input, (const float *)floats.data + (size_t)i * CROP, CROP * sizeof *input);
+        assert_memory_equal(input, (const float *)floats.data + (size_t)i * CROP,
+                            CROP * sizeof *input);
     }
     assert_true((double)equal >= 0.999 * 8 * CROP);
     free(rgb);
@@ -283,10 +296,10 @@ static void shared_pipeline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resizes_as_pillow),    cmocka_unit_test(crops_as_torchvision),
-        cmocka_unit_test(scratch_is_bounded),   cmocka_unit_test(formats_and_strides),
-        cmocka_unit_test(normalises_as_numpy),  cmocka_unit_test(refuses_bad_pictures),
-        cmocka_unit_test(shared_resizes),       cmocka_unit_test(shared_pipeline),
+        cmocka_unit_test(resizes_as_pillow),   cmocka_unit_test(crops_as_torchvision),
+        cmocka_unit_test(scratch_is_bounded),  cmocka_unit_test(formats_and_strides),
+        cmocka_unit_test(normalises_as_numpy), cmocka_unit_test(refuses_bad_pictures),
+        cmocka_unit_test(shared_resizes),      cmocka_unit_test(shared_pipeline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

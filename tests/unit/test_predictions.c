@@ -91,9 +91,10 @@ static void escapes_names(void **state)
     tlr_class_list c = { names, 2 };
     expect_line(TLR_FORM_TEXT, &c, "p\n\x1b.jpg", q, "a\\n\\\"\\x1B[2J  75.0 %  p\\n\\x1B.jpg\n");
     expect_line(TLR_FORM_CSV, &c, "-p", p, "'-p,'=\\u{202E}\\xFF,0.7500,0.2500,0.7500\n");
-    expect_line(TLR_FORM_JSON, &c, "p\n\x1b", p,
-                "{\"schema\":\"tlc.predict/1\",\"path\":\"p\\n\\u001B\",\"class\":\"=\\\\u{202E}\\\\xFF\","
-                "\"probability\":0.7500,\"all\":[0.2500,0.7500]}\n");
+    expect_line(
+        TLR_FORM_JSON, &c, "p\n\x1b", p,
+        "{\"schema\":\"tlc.predict/1\",\"path\":\"p\\n\\u001B\",\"class\":\"=\\\\u{202E}\\\\xFF\","
+        "\"probability\":0.7500,\"all\":[0.2500,0.7500]}\n");
 }
 
 /* A path far longer than any buffer, of two-byte letters, comes through whole. */

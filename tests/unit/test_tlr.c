@@ -77,7 +77,8 @@ static tlr_session *open_hand(const unsigned char *file, int max_batch, int thre
 {
     tlr_config config = { .max_batch = max_batch, .threads = threads };
     tlr_session *s = NULL;
-    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s),
+                     TLR_OK);
     return s;
 }
 
@@ -114,7 +115,8 @@ static void classifies(void **state)
     tlr_picture pics[2] = { { px[0], 6, 5, 18, TLR_RGB }, { px[1], 5, 6, 15, TLR_RGB } };
     for (int i = 0; i < 180; ++i)
         px[i / 90][i % 90] = (unsigned char)(i * 91);
-    char *scratch = aligned_alloc(64, (tlr_pixels_scratch_max(&hand_model.preprocess) + 63) / 64 * 64);
+    char *scratch =
+        aligned_alloc(64, (tlr_pixels_scratch_max(&hand_model.preprocess) + 63) / 64 * 64);
     for (int i = 0; i < 2; ++i)
         tlr_pixels_to_input(&hand_model.preprocess, &pics[i], TLR_F32, x + 48 * i, scratch);
     tlr_session *s = open_hand(file, 2, 2);
@@ -193,7 +195,8 @@ static void refuses_opening(void **state)
         { { .threads = 1025 }, TLR_E_USAGE },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
-        assert_int_equal(tlr_open_memory(&hand_model, file, n, &cases[i].config, &s), cases[i].want);
+        assert_int_equal(tlr_open_memory(&hand_model, file, n, &cases[i].config, &s),
+                         cases[i].want);
     assert_int_equal(tlr_open_memory(NULL, file, n, NULL, &s), TLR_E_USAGE);
     assert_int_equal(tlr_open_memory(&hand_model, NULL, n, NULL, &s), TLR_E_USAGE);
     assert_int_equal(tlr_open_memory(&hand_model, file, n, NULL, NULL), TLR_E_USAGE);
@@ -309,7 +312,8 @@ static void two_sessions_two_threads(void **state)
 }
 
 /* An application's own "threads": backwards, on workers in turn. */
-static void app_for(void *self, int64_t items, void (*item)(void *arg, int64_t i, int worker), void *arg)
+static void app_for(void *self, int64_t items, void (*item)(void *arg, int64_t i, int worker),
+                    void *arg)
 {
     for (int64_t i = items - 1; i >= 0; --i)
         item(arg, i, (int)(i % 3));
@@ -324,9 +328,11 @@ static void application_threads(void **state)
     int calls = 0;
     tlr_config config = { .max_batch = 8, .parallel_for = app_for, .parallel_self = &calls };
     tlr_session *s = NULL, *own = open_hand(file, 8, 1);
-    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_E_USAGE);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s),
+                     TLR_E_USAGE);
     config.workers = 3;
-    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s),
+                     TLR_OK);
     assert_int_equal(tlr_run(s, 8, x, a), TLR_OK);
     assert_int_equal(tlr_run(own, 8, x, b), TLR_OK);
     assert_memory_equal(a, b, sizeof a);
@@ -353,7 +359,8 @@ static void memory_of_the_application(void **state)
     config.memory_bytes = need;
     tlr_session *s = NULL;
     int before = allocations;
-    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, hand_weights_bytes(1), &config, &s),
+                     TLR_OK);
     assert_int_equal(tlr_run(s, 8, x, z), TLR_OK);
     assert_int_equal(tlr_run_features(s, 8, x, z), TLR_OK);
     assert_int_equal(tlr_classify(s, &pic, 1, z), TLR_OK);
@@ -415,11 +422,14 @@ static void packs_and_unpacks(void **state)
         { TLR_LIN16, { 18, 7, 1, 1 }, 32 * 7 },   { TLR_C16, { 2, 18, 3, 2 }, 2 * 32 * 6 },
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; ++k) {
-        tlr_tensor t = { .type = TLR_F32, .layout = cases[k].layout, .rank = cases[k].layout == TLR_LIN16 ? 2 : 4,
+        tlr_tensor t = { .type = TLR_F32,
+                         .layout = cases[k].layout,
+                         .rank = cases[k].layout == TLR_LIN16 ? 2 : 4,
                          .bytes = cases[k].stored * 4 };
         memcpy(t.dim, cases[k].dim, sizeof cases[k].dim);
         int64_t n = tlr_tensor_elems(&t), at = 0;
-        float *plain = malloc((size_t)n * 4), *back = malloc((size_t)n * 4), *packed = malloc((size_t)t.bytes);
+        float *plain = malloc((size_t)n * 4), *back = malloc((size_t)n * 4),
+              *packed = malloc((size_t)t.bytes);
         for (int64_t i = 0; i < n; ++i)
             plain[i] = (float)(i + 1);
         tlr_pack(&t, plain, packed);
