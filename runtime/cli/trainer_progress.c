@@ -104,10 +104,17 @@ void trainer_on_step(void *self, const tlr_step_report *r)
     p->shown = p->terminal;
 }
 
+/* Four digits after the point; one that exploded still fits its column. */
+static char *show_loss(char buf[32], double loss)
+{
+    snprintf(buf, 32, loss < 1e5 ? "%.4f" : "%.3e", loss);
+    return buf;
+}
+
 void trainer_on_epoch(void *self, const tlr_epoch_report *r)
 {
     trainer_progress *p = self;
-    char time[32];
+    char time[32], train[32], valid[32];
     if (p->args->json)
         tlr_metrics_epoch(stdout, r, p->lr);
     if (p->args->quiet || p->args->json)
@@ -118,11 +125,13 @@ void trainer_on_epoch(void *self, const tlr_epoch_report *r)
                             : "epoch  train loss  train acc.   time");
     p->header_printed = true;
     tlb_show_time(time, r->epoch_seconds);
+    show_loss(train, r->train.loss);
     if (r->valid.n > 0)
-        printf("%5lld  %10.4f  %10.4f  %8.1f %%  %5s%s\n", (long long)r->epoch, r->train.loss,
-               r->valid.loss, 100 * r->valid.accuracy, time, r->best ? "  best" : "");
+        printf("%5lld  %10s  %10s  %8.1f %%  %5s%s\n", (long long)r->epoch, train,
+               show_loss(valid, r->valid.loss), 100 * r->valid.accuracy, time,
+               r->best ? "  best" : "");
     else
-        printf("%5lld  %10.4f  %8.1f %%  %5s\n", (long long)r->epoch, r->train.loss,
+        printf("%5lld  %10s  %8.1f %%  %5s\n", (long long)r->epoch, train,
                100 * r->train.accuracy, time);
     fflush(stdout);
 }
