@@ -55,7 +55,7 @@ def tlc(folder, batch, threads, seconds):
     out = subprocess.run([os.path.join(folder, "predictor"), "bench", "--batch", str(batch), "--seconds", str(seconds),
                           "--threads", str(threads), "--json"], capture_output=True, text=True, check=True).stdout
     import json
-    return json.loads(out)["pictures_per_second"]
+    return json.loads(out)["pictures_per_s"]
 
 
 def main():
@@ -67,6 +67,7 @@ def main():
     a.add_argument("--rounds", type=int, default=5)
     a.add_argument("--seconds", type=float, default=1.5)
     a = a.parse_args()
+    os.makedirs(WORK, exist_ok=True)
     print(f"{'network':20} {'batch':>5} {'tlc':>8} {'ort':>8} {'openvino':>8}  pictures/s; tlc/ort tlc/openvino")
     for name in a.names or ["resnet50", "vgg16", "efficientnet_lite0"]:
         path, folder = os.path.join(a.models, name + ".onnx"), os.path.join(WORK, name)

@@ -24,6 +24,7 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
     static const char *const optimizers[] = { "adam", "adamw", "sgd" };
     static const char *const targets[] = { "cpu", "ref" };
     static const char *const precisions[] = { "fp32", "fp64" };
+    static const char *const policies[] = { "train", "frozen", "stats" }; /* train: the default */
     const char *text = tlb_text(a, TLB_OPT_OPTIMIZER);
     int i = find_name(optimizers, 3, text);
     if (i == 3)
@@ -39,6 +40,11 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
     if (i == 2)
         return usage(ctx, TLB_OPT_PRECISION, text, "fp32 or fp64");
     o->precision = (tlc_precision)i;
+    text = tlb_text(a, TLB_OPT_BN);
+    i = text ? find_name(policies, 3, text) : TLC_BN_DEFAULT;
+    if (i == 3)
+        return usage(ctx, TLB_OPT_BN, text, "frozen, stats or train");
+    o->bn = (tlc_bn_policy)i;
     if (o->precision == TLC_PRECISION_FP64 && o->target != TLC_TARGET_REF)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--precision fp64 needs --target ref");
     if (o->nesterov && o->optimizer != TLC_SGD)

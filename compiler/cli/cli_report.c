@@ -138,6 +138,9 @@ static void print_trained(const tlc_compilation *c)
     char buf[32];
     printf("frozen    %s parameters; %d batch norms folded\n", tlb_show_count(buf, f->params_frozen),
            f->bn_folded);
+    if (f->bn_stats || f->bn_train)
+        printf("bn        by the batch's statistics: %d trained, %d frozen; by running ones: %d"
+               " (--bn)\n", f->bn_train, f->bn_stats, f->bn_frozen);
     if (!c->plan.trains) {
         printf("trained   nothing: inference alone (--replace-head)\n");
         return;

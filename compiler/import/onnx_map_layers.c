@@ -281,14 +281,23 @@ tlc_status tlc_onnx_map_matmul(tlc_onnx_node *n)
 
 /* --- normalisation, dropout, softmax ------------------------------------- */
 
+/* ONNX's momentum is what a running statistic keeps, as a float: 0.9 there is 0.1 here, not
+ * 0.100000024.  Only training reads it. */
+static double batch_share(double kept)
+{
+    double share = round((1 - kept) * 1e6) / 1e6;
+    return share >= 0 && share <= 1 ? share : 0.1;
+}
+
 tlc_status tlc_onnx_map_batch_norm(tlc_onnx_node *n)
 {
     static const char *const roles[] = { "input", "scale", "bias", "mean", "variance" };
-    double epsilon;
+    double epsilon, kept;
     int64_t spatial, training;
     for (int i = 1; i < 5; ++i)
         TLC_TRY(tlc_onnx_want_const(n, i, roles[i]));
     TLC_TRY(tlc_onnx_float(n, "epsilon", 1e-5, &epsilon));
+    TLC_TRY(tlc_onnx_float(n, "momentum", 0.9, &kept));
     TLC_TRY(tlc_onnx_int(n, "spatial", 1, 0, 1, &spatial));
     TLC_TRY(tlc_onnx_int(n, "training_mode", 0, 0, 1, &training));
     if (!spatial)
@@ -297,6 +306,7 @@ tlc_status tlc_onnx_map_batch_norm(tlc_onnx_node *n)
         return tlc_onnx_unsupported(n, "BatchNormalization with training_mode 1 is not supported");
     tlc_node *node = tlc_onnx_add(n, TLC_OP_BATCH_NORM, n->in, 5);
     TLC_ATTRS(node, tlc_batch_norm_attrs)->epsilon = epsilon;
+    TLC_ATTRS(node, tlc_batch_norm_attrs)->momentum = batch_share(kept);
     return tlc_onnx_finish(n, node);
 }
 

@@ -6,8 +6,13 @@
 
 typedef enum tlc_optimizer { TLC_ADAM, TLC_ADAMW, TLC_SGD } tlc_optimizer;
 typedef enum tlc_target { TLC_TARGET_CPU, TLC_TARGET_REF, TLC_TARGET_COUNT } tlc_target;
+/* What batch norms do in training: table "Freezing and batch norm" of docs/design.md. */
+typedef enum tlc_bn_policy {
+    TLC_BN_DEFAULT, /* frozen layers: running statistics; trained ones: the batch's */
+    TLC_BN_FROZEN,  /* all by running statistics, which stay; scale and bias stay too */
+    TLC_BN_STATS,   /* as default, but frozen layers go by the batch's statistics as well */
+} tlc_bn_policy;
 typedef enum tlc_precision { TLC_PRECISION_FP32, TLC_PRECISION_FP64 } tlc_precision;
-typedef enum tlc_preprocess_kind { TLC_PREPROCESS_NONE, TLC_PREPROCESS_IMAGENET, TLC_PREPROCESS_UNIT } tlc_preprocess_kind;
 
 /* One option of `tlc compile` that repeats: --freeze, --unfreeze, in the order given. */
 typedef struct tlc_freeze_rule { bool freeze; const char *glob; } tlc_freeze_rule;
@@ -22,6 +27,7 @@ typedef struct tlc_options {
     bool train;                 /* there is something to train: a head replaced, or params asked for */
     tlc_optimizer optimizer;
     bool nesterov;
+    tlc_bn_policy bn;
     double label_smoothing;     /* of the loss that is attached */
     tlc_target target;
     tlc_precision precision;
@@ -42,6 +48,7 @@ typedef struct tlc_findings {
     const char *const *trained_names; /* escaped */
     size_t n_trained;
     int bn_folded;
+    int bn_frozen, bn_stats, bn_train; /* batch norms by what they do in training */
     const char *cut_because;    /* why the feature prefix ends where it does */
 } tlc_findings;
 

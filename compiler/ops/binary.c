@@ -1,8 +1,7 @@
 /* binary.c: add, sub, mul, div, broadcast as in NumPy: trailing axes are matched, an axis of
  * size 1 (or none) is repeated.  The batch meets the batch or 1, in front.
  *
- * Gradients: add has one (residuals, biases); the others only serve shape arithmetic and
- * preprocessing inside a model.
+ * The gradient by an operand that was repeated is summed over its repetitions (sum_to).
  */
 #include "op_fold.h"
 #include "op_grad.h"
@@ -138,44 +137,85 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
     return TLC_OK;
 }
 
-/* --- gradient of add -------------------------------------------------------- */
+/* --- gradients -------------------------------------------------------------- */
 
-/* The gradient by an operand that was repeated over the batch: its sum, in the operand's shape. */
-static tlc_status add_repeated(tlc_grad *g, tlc_value *v, tlc_value *dy)
+/* Add `d`, of the result's shape, to the gradient by `v`, summed where v was repeated. */
+static tlc_status accumulate(tlc_grad *g, tlc_value *v, tlc_value *d)
 {
     const tlc_shape *s = &v->shape;
-    tlc_reshape_attrs back = { .shape = { .n = s->rank } };
-    tlc_value *sum;
-    bool is_row = dy->shape.rank == 2 && tlc_shape_elems(s) == dy->shape.dim[1] &&
-                  !tlc_shape_has_n(s);
-    if (!is_row)
-        return tlc_fail(g->ctx, TLC_E_UNSUPPORTED, "E_GRADIENT",
-                        "add of shapes %s and %s has no gradient by the smaller one",
-                        tlc_dims_text(g->ctx, s), tlc_dims_text(g->ctx, &dy->shape));
-    TLC_TRY(tlc_grad_emit(g, TLC_OP_BIAS_GRAD, NULL, &dy, 1, &sum));
-    if (s->rank == 1)
-        return tlc_grad_accumulate(g, v, sum);
+    if (tlc_shape_equal(s, &d->shape))
+        return tlc_grad_accumulate(g, v, d);
+    if (s->rank == 1 && d->shape.rank == 2 && s->dim[0] == d->shape.dim[1])
+        return tlc_grad_add(g, v, TLC_OP_BIAS_GRAD, NULL, &d, 1);
+    tlc_reshape_attrs to = { .shape = { .n = s->rank } };
     for (int i = 0; i < s->rank; ++i)
-        back.shape.v[i] = s->dim[i];
-    return tlc_grad_add(g, v, TLC_OP_RESHAPE, &back, &sum, 1);
+        to.shape.v[i] = s->dim[i];
+    return tlc_grad_add(g, v, TLC_OP_SUM_TO, &to, &d, 1);
+}
+
+static tlc_status emit(tlc_grad *g, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **out)
+{
+    return tlc_grad_emit(g, op, NULL, (tlc_value *[]){ a, b }, 2, out);
+}
+
+static tlc_status negate(tlc_grad *g, tlc_value *v, tlc_value **out)
+{
+    void *bytes;
+    tlc_value *minus = tlc_const_make(g->func->module, NULL, v->type, (tlc_shape){ 0 }, &bytes);
+    if (v->type == TLC_F64)
+        *(double *)bytes = -1;
+    else
+        *(float *)bytes = -1;
+    return emit(g, TLC_OP_MUL, v, minus, out);
 }
 
 static tlc_status backward_add(tlc_grad *g, const tlc_node *n)
 {
     tlc_value *dy = tlc_grad_of_result(g, n);
+    for (int i = 0; i < 2; ++i)
+        if (tlc_grad_wanted(g, n->in[i]))
+            TLC_TRY(accumulate(g, n->in[i], dy));
+    return TLC_OK;
+}
+
+static tlc_status backward_sub(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n), *d;
+    if (tlc_grad_wanted(g, n->in[0]))
+        TLC_TRY(accumulate(g, n->in[0], dy));
+    if (!tlc_grad_wanted(g, n->in[1]))
+        return TLC_OK;
+    TLC_TRY(negate(g, dy, &d));
+    return accumulate(g, n->in[1], d);
+}
+
+static tlc_status backward_mul(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n), *d;
     for (int i = 0; i < 2; ++i) {
-        tlc_value *v = n->in[i];
-        if (!tlc_grad_wanted(g, v))
+        if (!tlc_grad_wanted(g, n->in[i]))
             continue;
-        if (tlc_shape_equal(&v->shape, &dy->shape))
-            TLC_TRY(tlc_grad_accumulate(g, v, dy));
-        else
-            TLC_TRY(add_repeated(g, v, dy));
+        TLC_TRY(emit(g, TLC_OP_MUL, dy, n->in[1 - i], &d));
+        TLC_TRY(accumulate(g, n->in[i], d));
     }
     return TLC_OK;
 }
 
+/* y = a / b: by a it is dy / b, by b it is -y dy / b. */
+static tlc_status backward_div(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n), *share, *d;
+    TLC_TRY(emit(g, TLC_OP_DIV, dy, n->in[1], &share));
+    if (tlc_grad_wanted(g, n->in[0]))
+        TLC_TRY(accumulate(g, n->in[0], share));
+    if (!tlc_grad_wanted(g, n->in[1]))
+        return TLC_OK;
+    TLC_TRY(emit(g, TLC_OP_MUL, share, n->out[0], &d));
+    TLC_TRY(negate(g, d, &d));
+    return accumulate(g, n->in[1], d);
+}
+
 const tlc_op_def tlc_op_add = { .infer = infer, .fold = fold, .backward = backward_add };
-const tlc_op_def tlc_op_sub = { .infer = infer, .fold = fold };
-const tlc_op_def tlc_op_mul = { .infer = infer, .fold = fold };
-const tlc_op_def tlc_op_div = { .infer = infer, .fold = fold };
+const tlc_op_def tlc_op_sub = { .infer = infer, .fold = fold, .backward = backward_sub };
+const tlc_op_def tlc_op_mul = { .infer = infer, .fold = fold, .backward = backward_mul };
+const tlc_op_def tlc_op_div = { .infer = infer, .fold = fold, .backward = backward_div };

@@ -1,6 +1,7 @@
 /* concat.c: operands one after another along an axis; alike along every other. */
 #include "op_attrs.h"
 #include "op_fold.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 static const tlc_attr_def attrs[] = {
@@ -68,9 +69,31 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
     return TLC_OK;
 }
 
+/* Each operand gets its slice of dy. */
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    int axis = (int)TLC_ATTRS(n, tlc_axis_attrs)->axis;
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    int64_t at = 0;
+    for (int k = 0; k < n->n_in; ++k) {
+        const tlc_shape *x = &n->in[k]->shape;
+        tlc_slice_attrs a = { .starts.n = x->rank, .ends.n = x->rank, .steps.n = x->rank };
+        for (int i = 0; i < x->rank; ++i) {
+            a.ends.v[i] = x->dim[i];
+            a.steps.v[i] = 1;
+        }
+        a.starts.v[axis] = at;
+        at += x->dim[axis];
+        a.ends.v[axis] = at;
+        TLC_TRY(tlc_grad_add(g, n->in[k], TLC_OP_SLICE, &a, &dy, 1));
+    }
+    return TLC_OK;
+}
+
 const tlc_op_def tlc_op_concat = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_axis_attrs),
     .infer = infer,
     .fold = fold,
+    .backward = backward,
 };

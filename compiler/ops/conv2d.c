@@ -5,6 +5,7 @@
  * After assign_layouts w may be a state [36,oc,ic], what winograd_weights made of it.
  */
 #include "op_attrs.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 #include <inttypes.h>
@@ -109,9 +110,36 @@ static int64_t cost(const tlc_node *n)
     return tlc_shape_elems(&n->out[0]->shape) * taps;
 }
 
+static tlc_conv2d_grad_attrs grad_attrs(const tlc_conv2d_attrs *a, const tlc_shape *by)
+{
+    return (tlc_conv2d_grad_attrs){
+        .stride = a->stride,
+        .pad = a->pad,
+        .dilation = a->dilation,
+        .groups = a->groups,
+        .size = { .n = 2, .v = { by->dim[2], by->dim[3] } },
+    };
+}
+
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    const tlc_conv2d_attrs *a = n->attrs;
+    tlc_value *x = n->in[0], *w = n->in[1], *b = n->n_in > 2 ? n->in[2] : NULL;
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    if (a->act != TLC_ACT_NONE || (n->n_in > 3 && n->in[3]))
+        return tlc_fail(g->ctx, TLC_E_UNSUPPORTED, "E_GRADIENT",
+                        "a conv2d with a fused activation or residual has no gradient; "
+                        "differentiate first");
+    tlc_conv2d_grad_attrs by_x = grad_attrs(a, &x->shape), by_w = grad_attrs(a, &w->shape);
+    TLC_TRY(tlc_grad_add(g, x, TLC_OP_CONV2D_GRAD_X, &by_x, (tlc_value *[]){ dy, w }, 2));
+    TLC_TRY(tlc_grad_add(g, w, TLC_OP_CONV2D_GRAD_W, &by_w, (tlc_value *[]){ dy, x }, 2));
+    return tlc_grad_add(g, b, TLC_OP_BIAS_GRAD, NULL, &dy, 1);
+}
+
 const tlc_op_def tlc_op_conv2d = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_conv2d_attrs),
     .infer = infer,
+    .backward = backward,
     .cost = cost,
 };

@@ -3,7 +3,7 @@
  *     y = x w^T + b        x [n,in], w [out,in], b [out], y [n,out]
  *     dx = dy w            linear_grad_x
  *     dw = dy^T x          linear_grad_w, summed over the batch
- *     db = sum of dy       bias_grad
+ *     db = sum of dy       bias_grad, of a convolution's too
  */
 #include "op_attrs.h"
 #include "op_grad.h"
@@ -104,7 +104,10 @@ const tlc_op_def tlc_op_linear_grad_w = { .infer = infer_grad_w, .cost = cost_gr
 static tlc_status infer_bias_grad(tlc_ctx *ctx, tlc_node *n)
 {
     const tlc_value *dy = n->in[0];
-    TLC_TRY(tlc_want_matrix(ctx, dy, "dy"));
+    if (dy->shape.rank == 4)
+        TLC_TRY(tlc_want_float(ctx, dy, "dy"));
+    else
+        TLC_TRY(tlc_want_matrix(ctx, dy, "dy"));
     tlc_set_result(n, dy->type, tlc_shape_make(1, &dy->shape.dim[1]));
     return TLC_OK;
 }

@@ -63,23 +63,38 @@ typedef struct tlc_linear_attrs {
     double lo, hi;
 } tlc_linear_attrs;
 
-typedef struct tlc_batch_norm_attrs { double epsilon; } tlc_batch_norm_attrs;
+typedef struct tlc_conv2d_grad_attrs { /* of the conv2d, and the size of what it is the gradient by */
+    tlc_ints stride, pad, dilation;
+    int64_t groups;
+    tlc_ints size; /* grad_x: h, w of x; grad_w: kh, kw */
+} tlc_conv2d_grad_attrs;
+
+typedef struct tlc_batch_norm_attrs {
+    double epsilon;
+    double momentum; /* PyTorch's: the batch's share in a running statistic that moves */
+} tlc_batch_norm_attrs; /* batch_norm; those of training use what they need of it */
 typedef struct tlc_clip_attrs { double lo, hi; } tlc_clip_attrs; /* also clip_grad; -inf, inf allowed */
 typedef struct tlc_pool2d_attrs {
     tlc_ints kernel, stride, pad, dilation;
     bool ceil_mode;         /* as PyTorch: a window that would start in the right padding is dropped */
     bool count_include_pad; /* avg_pool2d */
 } tlc_pool2d_attrs;
+typedef struct tlc_pool2d_grad_attrs { tlc_pool2d_attrs pool; tlc_ints size; } tlc_pool2d_grad_attrs; /* h, w of x */
 typedef struct tlc_dropout_attrs {
     double p;
     int64_t index;          /* position of the dropout in the graph: the random stream */
 } tlc_dropout_attrs;        /* also dropout_grad */
-typedef struct tlc_axes_attrs { tlc_ints axes; bool keepdims; } tlc_axes_attrs; /* reduce_mean, squeeze, unsqueeze */
+/* reduce_mean, squeeze, unsqueeze */
+typedef struct tlc_axes_attrs { tlc_ints axes; bool keepdims; } tlc_axes_attrs;
 typedef struct tlc_axis_attrs { int64_t axis; } tlc_axis_attrs; /* softmax, flatten, concat, gather */
 typedef struct tlc_perm_attrs { tlc_ints perm; } tlc_perm_attrs; /* transpose */
-typedef struct tlc_pad_attrs { tlc_ints pads; double value; } tlc_pad_attrs; /* begins, then ends */
-typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs; /* -1 only as the batch in front (printed n), all else numbers */
-typedef struct tlc_slice_attrs { tlc_ints starts, ends, steps; } tlc_slice_attrs; /* every axis; resolved: 0 <= start, end as ONNX clamps */
+/* pads: begins, then ends */
+typedef struct tlc_pad_attrs { tlc_ints pads; double value; } tlc_pad_attrs;
+typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs; /* also sum_to; -1 only as the batch in front (printed n), all else numbers */
+/* every axis; resolved: 0 <= start, end as ONNX clamps */
+typedef struct tlc_slice_attrs { tlc_ints starts, ends, steps; } tlc_slice_attrs;
+typedef struct tlc_slice_grad_attrs { tlc_slice_attrs slice; tlc_ints shape; } tlc_slice_grad_attrs;
+typedef struct tlc_reduce_grad_attrs { tlc_axes_attrs reduce; tlc_ints shape; } tlc_reduce_grad_attrs;
 typedef struct tlc_cast_attrs { tlc_type to; } tlc_cast_attrs;
 typedef struct tlc_constant_of_shape_attrs { tlc_type type; double value; } tlc_constant_of_shape_attrs;
 typedef struct tlc_loss_attrs { double label_smoothing; } tlc_loss_attrs; /* cross_entropy(_grad) */

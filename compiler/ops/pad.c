@@ -1,5 +1,7 @@
-/* pad.c: a constant border around each axis; `pads` are all begins, then all ends. */
+/* pad.c: a constant border around each axis; `pads` are all begins, then all ends.  The gradient
+ * by x is the slice inside the border. */
 #include "op_attrs.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 static const tlc_attr_def attrs[] = {
@@ -26,8 +28,23 @@ static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
     return TLC_OK;
 }
 
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    const tlc_ints *pads = &TLC_ATTRS(n, tlc_pad_attrs)->pads;
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    tlc_slice_attrs a = { .starts.n = x->rank, .ends.n = x->rank, .steps.n = x->rank };
+    for (int i = 0; i < x->rank; ++i) {
+        a.starts.v[i] = pads->v[i];
+        a.ends.v[i] = x->dim[i] == TLC_DIM_N ? TLC_DIM_N : pads->v[i] + x->dim[i];
+        a.steps.v[i] = 1;
+    }
+    return tlc_grad_add(g, n->in[0], TLC_OP_SLICE, &a, &dy, 1);
+}
+
 const tlc_op_def tlc_op_pad = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_pad_attrs),
     .infer = infer,
+    .backward = backward,
 };

@@ -7,14 +7,21 @@
  */
 #include "op_attrs.h"
 #include "op_fold.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 #include <inttypes.h>
 
-static const tlc_attr_def attrs[] = {
-    TLC_ATTR_INTS_ROW(tlc_slice_attrs, starts, 0, TLC_ATTR_MOST, -1, NULL),
-    TLC_ATTR_INTS_ROW(tlc_slice_attrs, ends, -1, TLC_ATTR_MOST, -1, NULL),
-    TLC_ATTR_INTS_ROW(tlc_slice_attrs, steps, -TLC_ATTR_MOST, TLC_ATTR_MOST, -1, NULL),
+#define SLICE_ROWS                                                      \
+    TLC_ATTR_INTS_ROW(tlc_slice_attrs, starts, 0, TLC_ATTR_MOST, -1, NULL), \
+    TLC_ATTR_INTS_ROW(tlc_slice_attrs, ends, -1, TLC_ATTR_MOST, -1, NULL),  \
+    TLC_ATTR_INTS_ROW(tlc_slice_attrs, steps, -TLC_ATTR_MOST, TLC_ATTR_MOST, -1, NULL)
+
+static const tlc_attr_def attrs[] = { SLICE_ROWS, TLC_ATTR_END };
+/* slice's struct comes first in the gradient's, so its rows serve. */
+static const tlc_attr_def grad_attrs[] = {
+    SLICE_ROWS,
+    TLC_ATTR_INTS_ROW(tlc_slice_grad_attrs, shape, TLC_DIM_N, TLC_ATTR_MOST, -1, NULL),
     TLC_ATTR_END
 };
 
@@ -48,19 +55,53 @@ static tlc_status extent(tlc_ctx *ctx, const tlc_slice_attrs *a, int axis, int64
     return TLC_OK;
 }
 
-static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
+/* The slice of an x of shape *io. */
+static tlc_status cut(tlc_ctx *ctx, const tlc_slice_attrs *a, tlc_shape *io)
 {
-    const tlc_slice_attrs *a = n->attrs;
-    tlc_shape s = n->in[0]->shape;
-    if (a->starts.n != s.rank || a->ends.n != s.rank || a->steps.n != s.rank)
+    if (a->starts.n != io->rank || a->ends.n != io->rank || a->steps.n != io->rank)
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_ATTR",
                         "starts, ends, steps have %d, %d, %d numbers, %d wanted", a->starts.n,
-                        a->ends.n, a->steps.n, s.rank);
-    for (int i = 0; i < s.rank; ++i)
-        TLC_TRY(extent(ctx, a, i, &s.dim[i]));
+                        a->ends.n, a->steps.n, io->rank);
+    for (int i = 0; i < io->rank; ++i)
+        TLC_TRY(extent(ctx, a, i, &io->dim[i]));
+    return TLC_OK;
+}
+
+static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
+{
+    tlc_shape s = n->in[0]->shape;
+    TLC_TRY(cut(ctx, n->attrs, &s));
     tlc_set_result(n, n->in[0]->type, s);
     return TLC_OK;
 }
+
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    tlc_slice_grad_attrs a = { .slice = *TLC_ATTRS(n, tlc_slice_attrs), .shape = { .n = x->rank } };
+    for (int i = 0; i < x->rank; ++i)
+        a.shape.v[i] = x->dim[i];
+    return tlc_grad_add(g, n->in[0], TLC_OP_SLICE_GRAD, &a, &dy, 1);
+}
+
+static tlc_status infer_grad(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_slice_grad_attrs *a = n->attrs;
+    TLC_TRY(tlc_want_float(ctx, n->in[0], "dy"));
+    TLC_TRY(tlc_want_axis(ctx, a->shape.n, TLC_MAX_RANK));
+    tlc_shape x = tlc_shape_make(a->shape.n, a->shape.v), dy = x;
+    TLC_TRY(cut(ctx, &a->slice, &dy));
+    TLC_TRY(tlc_want_shape(ctx, n->in[0], &dy, "dy"));
+    tlc_set_result(n, n->in[0]->type, x);
+    return TLC_OK;
+}
+
+const tlc_op_def tlc_op_slice_grad = {
+    .attrs = grad_attrs,
+    .attrs_size = sizeof(tlc_slice_grad_attrs),
+    .infer = infer_grad,
+};
 
 static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
 {
@@ -79,4 +120,5 @@ const tlc_op_def tlc_op_slice = {
     .attrs_size = sizeof(tlc_slice_attrs),
     .infer = infer,
     .fold = fold,
+    .backward = backward,
 };

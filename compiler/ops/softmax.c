@@ -1,5 +1,6 @@
-/* softmax.c: exp(x) / sum exp(x) along one axis. */
+/* softmax.c: exp(x) / sum exp(x) along one axis, and its gradient y * (dy - sum of dy * y). */
 #include "op_attrs.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 static const tlc_attr_def attrs[] = {
@@ -17,8 +18,28 @@ static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
     return tlc_infer_same_float(ctx, n);
 }
 
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    return tlc_grad_add(g, n->in[0], TLC_OP_SOFTMAX_GRAD, n->attrs,
+                        (tlc_value *[]){ dy, n->out[0] }, 2);
+}
+
 const tlc_op_def tlc_op_softmax = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_axis_attrs),
     .infer = infer,
+    .backward = backward,
+};
+
+static tlc_status infer_grad(tlc_ctx *ctx, tlc_node *n)
+{
+    TLC_TRY(infer(ctx, n));
+    return tlc_want_like(ctx, n->in[1], n->in[0], "y");
+}
+
+const tlc_op_def tlc_op_softmax_grad = {
+    .attrs = attrs,
+    .attrs_size = sizeof(tlc_axis_attrs),
+    .infer = infer_grad,
 };

@@ -1,6 +1,7 @@
 /* transpose.c: axis i of the result is axis perm[i] of x.  The batch stays in front. */
 #include "op_attrs.h"
 #include "op_fold.h"
+#include "op_grad.h"
 #include "op_infer.h"
 
 static const tlc_attr_def attrs[] = {
@@ -35,9 +36,21 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
     return tlc_fold_strided(ctx, n, 0, stride, out);
 }
 
+/* The gradient goes back by the inverse permutation. */
+static tlc_status backward(tlc_grad *g, const tlc_node *n)
+{
+    const tlc_ints *perm = &TLC_ATTRS(n, tlc_perm_attrs)->perm;
+    tlc_value *dy = tlc_grad_of_result(g, n);
+    tlc_perm_attrs back = { .perm.n = perm->n };
+    for (int i = 0; i < perm->n; ++i)
+        back.perm.v[perm->v[i]] = i;
+    return tlc_grad_add(g, n->in[0], TLC_OP_TRANSPOSE, &back, &dy, 1);
+}
+
 const tlc_op_def tlc_op_transpose = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_perm_attrs),
     .infer = infer,
     .fold = fold,
+    .backward = backward,
 };

@@ -2,8 +2,11 @@
  *
  * In order: --freeze-backbone freezes what is no parameter of a new head, --freeze-until what
  * nodes before NODE read, then each --freeze and --unfreeze as typed; later ones win.  Without
- * training everything is constant.  Statistics of a batch norm and parameters that nothing
- * reads are never trained.
+ * training everything is constant.  Parameters that nothing reads are never trained.
+ *
+ * Batch norms: --bn says which go by the batch's statistics in training.  Those have running
+ * statistics that move: they become parameters that no gradient reaches, which is how later
+ * passes know such a batch norm.  Every other batch norm's statistics become constants.
  */
 #include "pass_util.h"
 
@@ -15,6 +18,7 @@ typedef struct work {
     tlc_func *f;
     const tlc_options *options;
     bool *frozen; /* by value id */
+    bool *moves;  /* by value id: a running statistic that training moves */
 } work;
 
 static tlc_status matches_nothing(tlc_ctx *ctx, const char *option, const char *what)
@@ -56,14 +60,65 @@ static tlc_status apply_rule(work *w, const tlc_freeze_rule *r)
                    : matches_nothing(w->ctx, r->freeze ? "--freeze" : "--unfreeze", r->glob);
 }
 
-enum { BN_MEAN = 3, BN_VARIANCE = 4 }; /* operands of batch_norm */
+/* --- batch norms -------------------------------------------------------------------- */
 
-static void freeze_statistics(work *w)
+enum { BN_SCALE = 1, BN_BIAS, BN_MEAN, BN_VARIANCE }; /* operands of batch_norm */
+
+static bool is_trained(const work *w, const tlc_value *v)
 {
-    for (const tlc_node *n = w->f->first; n; n = n->next)
-        if (n->op == TLC_OP_BATCH_NORM)
-            w->frozen[n->in[BN_MEAN]->id] = w->frozen[n->in[BN_VARIANCE]->id] = true;
+    return v->kind == TLC_PARAM && !w->frozen[v->id];
 }
+
+/* Does `n` go by the statistics of the batch in training? */
+static bool uses_batch(const work *w, const tlc_node *n)
+{
+    bool trained = is_trained(w, n->in[BN_SCALE]) || is_trained(w, n->in[BN_BIAS]);
+    switch (w->options->bn) {
+    case TLC_BN_FROZEN:
+        return false;
+    case TLC_BN_STATS:
+        return true;
+    default:
+        return trained;
+    }
+}
+
+/* A statistic moves once a step, so it belongs to one batch norm alone. */
+static tlc_status move_statistics(work *w, const tlc_node *n)
+{
+    tlc_at_node(w->ctx, n);
+    for (int i = BN_MEAN; i <= BN_VARIANCE; ++i) {
+        tlc_value *v = n->in[i];
+        if (!tlc_is_global(v) || w->moves[v->id])
+            return tlc_fail(w->ctx, TLC_E_UNSUPPORTED, "E_STATISTICS",
+                            "two batch norms share running statistics that would move");
+        w->moves[v->id] = true;
+        v->kind = TLC_PARAM;
+    }
+    tlc_at(w->ctx, "%s", "");
+    return TLC_OK;
+}
+
+static tlc_status freeze_batch_norms(work *w, tlc_findings *found)
+{
+    found->bn_frozen = found->bn_stats = found->bn_train = 0;
+    for (const tlc_node *n = w->f->first; n; n = n->next) {
+        if (n->op != TLC_OP_BATCH_NORM)
+            continue;
+        bool trained = is_trained(w, n->in[BN_SCALE]) || is_trained(w, n->in[BN_BIAS]);
+        w->frozen[n->in[BN_MEAN]->id] = w->frozen[n->in[BN_VARIANCE]->id] = true;
+        if (uses_batch(w, n)) {
+            ++*(trained ? &found->bn_train : &found->bn_stats);
+            TLC_TRY(move_statistics(w, n));
+            continue;
+        }
+        ++found->bn_frozen;
+        w->frozen[n->in[BN_SCALE]->id] = w->frozen[n->in[BN_BIAS]->id] = true;
+    }
+    return TLC_OK;
+}
+
+/* --- deciding -------------------------------------------------------------------------- */
 
 static void freeze_unread(work *w)
 {
@@ -72,7 +127,7 @@ static void freeze_unread(work *w)
         w->frozen[i] |= !reads[i];
 }
 
-static tlc_status decide(work *w, const tlc_findings *found)
+static tlc_status decide(work *w, tlc_findings *found)
 {
     const tlc_options *o = w->options;
     if (!o->train) {
@@ -85,7 +140,7 @@ static tlc_status decide(work *w, const tlc_findings *found)
         TLC_TRY(freeze_until(w, o->freeze_until));
     for (size_t i = 0; i < o->n_freeze_rules; ++i)
         TLC_TRY(apply_rule(w, &o->freeze_rules[i]));
-    freeze_statistics(w);
+    TLC_TRY(freeze_batch_norms(w, found));
     freeze_unread(w);
     return TLC_OK;
 }
@@ -120,7 +175,7 @@ static tlc_status apply(work *w, tlc_findings *found)
             continue;
         if (w->frozen[v->id]) {
             TLC_TRY(give_bytes(w->ctx, v));
-            v->kind = TLC_CONST;
+            v->kind = w->moves[v->id] ? TLC_PARAM : TLC_CONST;
             continue;
         }
         names[found->n_trained++] = tlc_escaped(w->ctx, v->name ? v->name : "");
@@ -134,6 +189,7 @@ tlc_status tlc_pass_freeze(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
 {
     work w = { .ctx = ctx, .m = m, .f = tlc_func_find(m, "forward"), .options = env->options };
     w.frozen = TLC_NEW_ARRAY(&ctx->arena, bool, m->n_values);
+    w.moves = TLC_NEW_ARRAY(&ctx->arena, bool, m->n_values);
     if (!w.f)
         return TLC_OK;
     TLC_TRY(decide(&w, env->findings));

@@ -4,6 +4,9 @@
  *     @head(features) -> logits           the rest, for evaluation and inference
  *     @step(features, labels) -> loss, logits     the rest again, dropouts active, with its loss
  *
+ * In @step a batch norm whose running statistics move goes by the batch's (batch_norm_train), and
+ * they are moved beside it.
+ *
  * A node is frozen if it depends on inputs and constants alone and on no random number.  Frozen
  * nodes are put before the others (they depend on none of them); then a cut is a boundary in
  * that list over which exactly one value is alive, so everything after it reads only that.  The
@@ -131,13 +134,18 @@ static const char *node_label(tlc_ctx *ctx, const tlc_node *n)
     return n->name ? tlc_escaped(ctx, n->name) : tlc_ops[n->op].name;
 }
 
+enum { BN_X, BN_SCALE, BN_BIAS, BN_MEAN, BN_VARIANCE }; /* operands of batch_norm */
+
 static const char *reason(const tlc_node *n)
 {
     if (tlc_op_has(n->op, TLC_T_RANDOM))
         return "which is random";
-    for (int i = 0; i < n->n_in; ++i)
+    for (int i = 0; i < n->n_in; ++i) {
+        bool statistic = n->op == TLC_OP_BATCH_NORM && i >= BN_MEAN;
         if (n->in[i] && n->in[i]->kind == TLC_PARAM)
-            return "the first trained layer";
+            return statistic ? "which goes by the statistics of the batch"
+                             : "the first trained layer";
+    }
     return "which depends on what is trained";
 }
 
@@ -207,6 +215,32 @@ static void clone_inputs(const work *w, tlc_func *to, tlc_value **map)
     }
 }
 
+static bool moves_statistics(const tlc_node *n)
+{
+    return n->op == TLC_OP_BATCH_NORM && n->in[BN_MEAN]->kind == TLC_PARAM;
+}
+
+static tlc_status add_stats(tlc_ctx *ctx, const tlc_node *bn, const tlc_node *train)
+{
+    tlc_value *in[] = { bn->in[BN_MEAN], bn->in[BN_VARIANCE], train->out[1], train->out[2],
+                        train->in[0] };
+    tlc_node *n = tlc_node_add(train->func, NULL, TLC_OP_BATCH_NORM_STATS, NULL, in, 5);
+    *TLC_ATTRS(n, tlc_batch_norm_attrs) = *TLC_ATTRS(bn, tlc_batch_norm_attrs);
+    return tlc_node_infer(ctx, n);
+}
+
+static tlc_status clone_batch_norm(tlc_ctx *ctx, tlc_func *to, const tlc_node *n, tlc_value **map)
+{
+    tlc_value *x = n->in[BN_X];
+    tlc_value *in[] = { map[x->id] ? map[x->id] : x, n->in[BN_SCALE], n->in[BN_BIAS] };
+    tlc_node *train = tlc_node_add(to, NULL, TLC_OP_BATCH_NORM_TRAIN, n->name, in, 3);
+    *TLC_ATTRS(train, tlc_batch_norm_attrs) = *TLC_ATTRS(n, tlc_batch_norm_attrs);
+    TLC_TRY(tlc_node_infer(ctx, train));
+    train->out[0]->name = n->out[0]->name;
+    map[n->out[0]->id] = train->out[0];
+    return add_stats(ctx, n, train);
+}
+
 static tlc_status clone_nodes(const work *w, tlc_func *to, int from, int end, bool train,
                               tlc_value **map)
 {
@@ -216,7 +250,10 @@ static tlc_status clone_nodes(const work *w, tlc_func *to, int from, int end, bo
             map[n->out[0]->id] = map[n->in[0]->id];
             continue;
         }
-        TLC_TRY(tlc_node_clone(w->ctx, to, n, map));
+        if (train && moves_statistics(n))
+            TLC_TRY(clone_batch_norm(w->ctx, to, n, map));
+        else
+            TLC_TRY(tlc_node_clone(w->ctx, to, n, map));
     }
     return TLC_OK;
 }

@@ -5,7 +5,13 @@
 
 #include "kernel.h"
 
-typedef enum tlc_region { TLC_REGION_NONE, TLC_REGION_CONSTS, TLC_REGION_VARS, TLC_REGION_ACT, TLC_REGION_FIX } tlc_region;
+typedef enum tlc_region {
+    TLC_REGION_NONE,
+    TLC_REGION_CONSTS,
+    TLC_REGION_VARS,
+    TLC_REGION_ACT,
+    TLC_REGION_FIX
+} tlc_region;
 
 typedef struct tlc_place { tlc_region region; int64_t offset, bytes; } tlc_place;
 

@@ -101,3 +101,70 @@ size_t tlb_escape_name(char *out, size_t cap, const char *bytes, size_t len)
     at += tlb_escape(out + at, cap - at, bytes + len - tail, tail);
     return at + (size_t)snprintf(out + at, cap - at, " (%zu bytes)", len);
 }
+
+/* --- shell words ---------------------------------------------------------------------- */
+
+/* Would a terminal act on the code point at s?  *used: its bytes. */
+static bool is_safe_to_print(const unsigned char *s, size_t len, size_t *used)
+{
+    uint32_t c = 0;
+    *used = decode_utf8(s, len, &c);
+    bool safe = *used > 0 && c >= 0x20 && c != 0x7F && !is_deceptive(c);
+    if (*used == 0)
+        *used = 1;
+    return safe;
+}
+
+/* A code point within '...', or with `spelled` within $'...'; text holds 4 bytes a byte. */
+static void quote_one(char text[20], const unsigned char *s, size_t used, bool safe, bool spelled)
+{
+    text[0] = '\0';
+    if (*s == '\'' || (spelled && *s == '\\')) {
+        snprintf(text, 20, spelled ? "\\%c" : "'\\''", *s);
+    } else if (safe) {
+        memcpy(text, s, used);
+        text[used] = '\0';
+    } else {
+        for (size_t i = 0; i < used; ++i)
+            snprintf(text + 4 * i, 20 - 4 * i, "\\%03o", s[i]);
+    }
+}
+
+/* Append text where it and the closing quote fit. */
+static bool append(char *out, size_t cap, size_t *at, const char *text)
+{
+    size_t n = strlen(text);
+    if (*at + n + 2 > cap)
+        return false;
+    memcpy(out + *at, text, n + 1);
+    *at += n;
+    return true;
+}
+
+char *tlb_shell_quote(char *out, size_t cap, const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./:-+,=@%";
+    const unsigned char *s = (const unsigned char *)path;
+    size_t len = strlen(path), at = 0, used;
+    bool spelled = false;
+    if (path[0] == '-') /* no option */
+        append(out, cap, &at, "./");
+    if (*path && path[strspn(path, plain)] == '\0') {
+        snprintf(out + at, cap - at, "%s", path);
+        return out;
+    }
+    for (size_t i = 0; i < len; i += used)
+        spelled |= !is_safe_to_print(s + i, len - i, &used);
+    append(out, cap, &at, spelled ? "$'" : "'");
+    for (size_t i = 0; i < len; i += used) {
+        char text[20];
+        bool safe = is_safe_to_print(s + i, len - i, &used);
+        quote_one(text, s + i, used, safe, spelled);
+        if (!append(out, cap, &at, text))
+            break;
+    }
+    out[at++] = '\'';
+    out[at] = '\0';
+    return out;
+}

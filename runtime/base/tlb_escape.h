@@ -21,4 +21,9 @@ size_t tlb_escape(char *out, size_t cap, const char *bytes, size_t len);
  * between and ` (N bytes)` after. */
 size_t tlb_escape_name(char *out, size_t cap, const char *bytes, size_t len);
 
+/* A path as one word of a POSIX shell, for commands that messages suggest: plain ones as they
+ * are, others in '...'; where a terminal would act on a byte, in $'...' with octal escapes.  Cut
+ * where out[cap] ends.  Returns out. */
+char *tlb_shell_quote(char *out, size_t cap, const char *path);
+
 #endif

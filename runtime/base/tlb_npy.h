@@ -5,7 +5,14 @@
 
 #include "tlb_file.h"
 
-typedef enum tlb_npy_type { TLB_NPY_F4, TLB_NPY_F8, TLB_NPY_U1, TLB_NPY_I4, TLB_NPY_I8, TLB_NPY_I1 } tlb_npy_type;
+typedef enum tlb_npy_type {
+    TLB_NPY_F4,
+    TLB_NPY_F8,
+    TLB_NPY_U1,
+    TLB_NPY_I4,
+    TLB_NPY_I8,
+    TLB_NPY_I1
+} tlb_npy_type;
 typedef struct tlb_npy {
     tlb_npy_type type;
     int rank;

@@ -120,13 +120,19 @@ static int edit_distance(const char *a, const char *b)
     return d[na][nb];
 }
 
-/* Keep `candidate` if it begins with what was typed or is two edits away, and is the nearest. */
+/* Keep `candidate` if it begins with what was typed or is two edits away, and is the nearest: one
+ * edit before a beginning before two edits. */
 static void consider(const char *typed, const char *candidate, const char **best, int *distance)
 {
-    int d = edit_distance(typed, candidate);
-    if (d > 2 && typed[0] && strncmp(typed, candidate, strlen(typed)) == 0)
-        d = 3;
-    if (d <= 3 && (d <= 2 || strncmp(typed, candidate, strlen(typed)) == 0) && d < *distance) {
+    enum { ONE_EDIT = 1, BEGINNING, TWO_EDITS, TOO_FAR };
+    int edits = edit_distance(typed, candidate), d = TOO_FAR;
+    if (edits <= 1)
+        d = ONE_EDIT;
+    else if (typed[0] && strncmp(typed, candidate, strlen(typed)) == 0)
+        d = BEGINNING;
+    else if (edits == 2)
+        d = TWO_EDITS;
+    if (d < TOO_FAR && d < *distance) {
         *best = candidate;
         *distance = d;
     }
@@ -199,6 +205,12 @@ static bool parse_number(const tlb_option_row *row, const char *text, tlb_value 
     return *text && !*end && errno == 0 && isfinite(v->number);
 }
 
+/* strtod and strtoll take blanks, hexadecimal, "inf" and "nan" too. */
+static bool is_plain_number(const char *text)
+{
+    return text[strspn(text, "0123456789+-.eEKMG")] == '\0';
+}
+
 static tlb_status set_value(tlb_args *a, int option, const char *text)
 {
     const tlb_option_row *row = &tlb_option_rows[option];
@@ -214,7 +226,7 @@ static tlb_status set_value(tlb_args *a, int option, const char *text)
     case TLB_KIND_INT:
     case TLB_KIND_COUNT:
     case TLB_KIND_NUM:
-        if (!parse_number(row, text, v)) {
+        if (!is_plain_number(text) || !parse_number(row, text, v)) {
             char shown[TLB_ESCAPED_NAME_BYTES];
             tlb_escape_name(shown, sizeof shown, text, strlen(text));
             return usage_error(a, NULL, "--%s is \"%s\", not a number", row->name, shown);
@@ -290,12 +302,33 @@ static int find_option(const tlb_args *a, const char *name, size_t len)
     return -1;
 }
 
+static int option_of_letter(const tlb_args *a, int letter)
+{
+    for (int i = 0; i < TLB_OPT_COUNT; ++i)
+        if (serves(a, i) && tlb_option_rows[i].letter == letter)
+            return i;
+    return -1;
+}
+
+/* Is the value of the letters in `word` ("-o", "-qo") the next word? */
+static bool letters_take_next(const tlb_args *a, const char *word)
+{
+    for (const char *s = word + 1; *s; ++s) {
+        int option = option_of_letter(a, *s);
+        if (option >= 0 && tlb_option_rows[option].kind != TLB_KIND_FLAG)
+            return s[1] == '\0';
+    }
+    return false;
+}
+
 /* getopt accepts abbreviations, so names are looked up whole before it runs. */
 static tlb_status check_names(const tlb_args *a, int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; ++i) {
-        if (strncmp(argv[i], "--", 2) != 0)
+        if (strncmp(argv[i], "--", 2) != 0) {
+            i += argv[i][0] == '-' && letters_take_next(a, argv[i]);
             continue;
+        }
         size_t len = strcspn(argv[i] + 2, "=");
         int found = find_option(a, argv[i] + 2, len);
         if (found < 0) {
@@ -304,6 +337,8 @@ static tlb_status check_names(const tlb_args *a, int argc, char **argv)
             return unknown_option(a, name);
         }
         bool takes = !(found & NEGATED) && tlb_option_rows[found].kind != TLB_KIND_FLAG;
+        if (!takes && argv[i][2 + len])
+            return usage_error(a, NULL, "--%.*s takes no value", (int)len, argv[i] + 2);
         if (takes && !argv[i][2 + len])
             ++i; /* its value is the next word, whatever that looks like */
     }
@@ -332,12 +367,11 @@ static int long_options(const tlb_args *a, struct option *rows, char (*negated)[
     return n;
 }
 
-static int option_of_letter(const tlb_args *a, int letter)
+static tlb_status unknown_letter(const tlb_args *a, char letter)
 {
-    for (int i = 0; i < TLB_OPT_COUNT; ++i)
-        if (serves(a, i) && tlb_option_rows[i].letter == letter)
-            return i;
-    return -1;
+    char shown[8];
+    tlb_escape(shown, sizeof shown, &letter, 1);
+    return usage_error(a, NULL, "unknown option -%s", shown);
 }
 
 static tlb_status parse_words(tlb_args *a, int argc, char **argv)
@@ -353,7 +387,7 @@ static tlb_status parse_words(tlb_args *a, int argc, char **argv)
             return usage_error(a, NULL, "%s needs a value", argv[optind - 1]);
         int option = c >= 256 ? (c & ~NEGATED) - 256 : option_of_letter(a, c);
         if (c == '?' || option < 0)
-            return usage_error(a, NULL, "unknown option -%c", optopt ? optopt : c);
+            return unknown_letter(a, (char)(optopt ? optopt : c));
         const char *text = c & NEGATED ? "false" : optarg ? optarg : "true";
         tlb_status status = give_value(a, option, text);
         if (status)
@@ -435,11 +469,29 @@ static tlb_status parse_command(tlb_args *a, int argc, char **argv, const char *
     return status;
 }
 
+static tlb_status unknown_first(const tlb_args *a, const char *typed)
+{
+    char shown[TLB_ESCAPED_NAME_BYTES];
+    tlb_escape_name(shown, sizeof shown, typed, strlen(typed));
+    return usage_error(a, "a COMMAND comes first; --help lists them", "unknown option %s", shown);
+}
+
+/* Errors of the command line itself come in the form that it asks for, wherever it does. */
+static bool wants_json_diagnostics(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; ++i)
+        if (!strcmp(argv[i], "--diagnostics=json") ||
+            (!strcmp(argv[i], "--diagnostics") && i + 1 < argc && !strcmp(argv[i + 1], "json")))
+            return true;
+    return false;
+}
+
 tlb_status tlb_args_parse(tlb_args *a, tlb_program program, int argc, char **argv,
                           const char *version, bool *done)
 {
     *a = (tlb_args){ .program = program };
     *done = false;
+    a->json_diagnostics = wants_json_diagnostics(argc, argv);
     tlb_limits_init(&a->limits);
     /* Room for every LIST item that argv can hold; getopt reorders words, so it gets its own. */
     a->lists = calloc((size_t)argc + 1, sizeof *a->lists);
@@ -461,7 +513,7 @@ tlb_status tlb_args_parse(tlb_args *a, tlb_program program, int argc, char **arg
         return TLB_OK;
     }
     if (first[0] == '-')
-        return usage_error(a, "a COMMAND comes first; --help lists them", "unknown option %s", first);
+        return unknown_first(a, first);
     int command = find_command(program, first);
     if (command < 0)
         return unknown_command(a, first);

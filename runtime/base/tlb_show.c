@@ -8,7 +8,8 @@
 char *tlb_show_count(char buf[32], int64_t n)
 {
     char digits[24];
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)(n < 0 ? -n : n)), at = 0;
+    unsigned long long size = n < 0 ? 0 - (unsigned long long)n : (unsigned long long)n;
+    int len = snprintf(digits, sizeof digits, "%llu", size), at = 0;
     if (n < 0)
         buf[at++] = '-';
     for (int i = 0; i < len; ++i) {

@@ -40,7 +40,7 @@ static int64_t row_elems(const trainer_arrays *s)
     return s->x.dim[0] > 0 ? s->x.elems / s->x.dim[0] : 0;
 }
 
-/* --- opening ----------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------ */
 
 static tlb_status open_array(const tlb_args *a, const char *path, tlb_map *map, tlb_npy *out)
 {
@@ -115,7 +115,8 @@ static tlb_status check_y(const trainer_arrays *s, const tlb_args *a)
         int64_t label = label_at(y, i);
         if (label < 0 || label >= k)
             return tlb_error(a, label < 0 ? TLB_E_MALFORMED : TLB_E_UNSUPPORTED, "E_CLASS",
-                             s->y_path, NULL, NULL, "label %lld is class %lld, the network has %lld",
+                             s->y_path, NULL, NULL,
+                             "label %lld is class %lld, the network has %lld classes",
                              (long long)i, (long long)label, (long long)k);
     }
     return TLB_OK;
@@ -134,7 +135,7 @@ static tlb_status split_spec(const tlb_args *a, const char *spec, trainer_arrays
                : tlb_error(a, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
 }
 
-/* --- as samples -------------------------------------------------------------------------------- */
+/* --- as samples --------------------------------------------------------------------------- */
 
 static const char *row_at(const trainer_arrays *s, int64_t row, size_t *out_bytes)
 {

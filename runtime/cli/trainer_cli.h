@@ -24,7 +24,7 @@ tlb_status trainer_predict(trainer *t);
 tlb_status trainer_export(trainer *t);
 tlb_status trainer_info(trainer *t);
 
-/* --- trainer_main.c ---------------------------------------------------------------- */
+/* --- trainer_main.c ----------------------------------------------------------------------- */
 
 /* The compiled folder's weights.bin and manifest.json; says what is wrong. */
 tlb_status trainer_open(trainer *t);
@@ -41,7 +41,7 @@ const char *trainer_safe(const char *name);
 /* `text` as one word of a shell; the same buffers. */
 const char *trainer_shell(const char *text);
 
-/* --- trainer_data.c, trainer_photos.c, trainer_arrays.c ------------------------------- */
+/* --- trainer_data.c, trainer_photos.c, trainer_arrays.c ----------------------------------- */
 
 typedef struct trainer_data {
     const tlb_args *args;
@@ -96,7 +96,7 @@ tlb_status trainer_arrays_list(trainer_data *d, const char *spec, trainer_list *
 void trainer_arrays_order(trainer_data *d, int64_t *origin);
 void trainer_arrays_close(trainer_data *d);
 
-/* --- trainer_run.c: the run folder ----------------------------------------------------- */
+/* --- trainer_run.c: the run folder -------------------------------------------------------- */
 
 typedef struct trainer_run {
     char *path;               /* as typed, or found */
@@ -141,7 +141,7 @@ void trainer_on_epoch(void *self, const tlr_epoch_report *r);
 void trainer_on_note(void *self, const char *id, const char *file, const char *what);
 char *trainer_clock(char buf[32], double seconds); /* 0:59, 1:02:03 */
 
-/* --- trainer_eval.c -------------------------------------------------------------------------- */
+/* --- trainer_eval.c ----------------------------------------------------------------------- */
 
 typedef struct trainer_result {
     int n_classes;

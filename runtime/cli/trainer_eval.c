@@ -81,7 +81,7 @@ json_t *trainer_result_json(const trainer_result *r)
                      tlb_json_real(r->score.loss), "confusion", confusion_json(r));
 }
 
-/* --- the table ----------------------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------------------- */
 
 static int64_t row_sum(const trainer_result *r, int i)
 {
@@ -244,7 +244,7 @@ static tlb_status print_json(const trainer_result *r)
     return status;
 }
 
-/* --- the command ------------------------------------------------------------------------------ */
+/* --- the command -------------------------------------------------------------------------- */
 
 static tlb_status evaluate_run(trainer *t, const trainer_run *run, trainer_data *d)
 {

@@ -35,7 +35,7 @@ static char *in_folder(const char *dir, const char *name)
     return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
-/* --- the folder ---------------------------------------------------------------------------- */
+/* --- the folder --------------------------------------------------------------------------- */
 
 static bool is_empty(const char *dir)
 {
@@ -73,7 +73,7 @@ static tlb_status make_folder(const tlb_args *a, const char *dir)
     return tlb_error(a, TLB_E_OUTPUT, "E_EXISTS", dir, NULL, NULL, "not ours to replace");
 }
 
-/* --- the small files --------------------------------------------------------------------------- */
+/* --- the small files ---------------------------------------------------------------------- */
 
 /* A float by its own digits: 0.485, not the double next to it. */
 static json_t *number(float x)
@@ -156,7 +156,7 @@ static tlb_status write_names(const tlb_args *a, const char *dir, const trainer_
     return status;
 }
 
-/* --- weights.bin --------------------------------------------------------------------------------- */
+/* --- weights.bin -------------------------------------------------------------------------- */
 
 static char *join_labels(const trainer_run *run, size_t *out_n)
 {
@@ -209,7 +209,7 @@ static tlb_status write_weights(const trainer *t, const char *dir, const trainer
     return status;
 }
 
-/* --- the command ------------------------------------------------------------------------------------ */
+/* --- the command -------------------------------------------------------------------------- */
 
 /* A trainer without samples, to read the checkpoint into. */
 static tlb_status load_best(trainer *t, const trainer_run *run, tlr_trainer **out)

@@ -41,7 +41,7 @@ static char *show_work(char buf[32], int64_t n)
     return buf;
 }
 
-/* --- text ------------------------------------------------------------------------------------ */
+/* --- text --------------------------------------------------------------------------------- */
 
 static void print_input(void)
 {
@@ -161,7 +161,7 @@ static void print_info(const trainer *t, const trainer_run *run)
     print_layers(t);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------- */
+/* --- JSON --------------------------------------------------------------------------------- */
 
 static tlb_status print_json(const trainer *t, const trainer_run *run)
 {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- signals -------------------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t stop_wanted;
 
@@ -41,7 +41,7 @@ bool trainer_stop_wanted(void *unused)
     return stop_wanted;
 }
 
-/* --- texts ------------------------------------------------------------------------------ */
+/* --- texts -------------------------------------------------------------------------------- */
 
 enum { TURNS = 4, TEXT_BYTES = 4096 };
 
@@ -94,7 +94,7 @@ int trainer_threads(const tlb_args *a)
     return tlb_given(a, TLB_OPT_THREADS) ? (int)tlb_int(a, TLB_OPT_THREADS) : tlr_cpu_count();
 }
 
-/* --- the compiled folder --------------------------------------------------------------------- */
+/* --- the compiled folder ------------------------------------------------------------------ */
 
 static tlb_status open_weights(trainer *t)
 {
@@ -150,7 +150,7 @@ static void trainer_close(trainer *t)
     free(t->names);
 }
 
-/* --- main ---------------------------------------------------------------------------------------- */
+/* --- main --------------------------------------------------------------------------------- */
 
 static tlb_status run_command(trainer *t)
 {

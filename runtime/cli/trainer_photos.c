@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-/* --- reading every file once ------------------------------------------------------------ */
+/* --- reading every file once -------------------------------------------------------------- */
 
 typedef struct check {
     const tlb_args *args;
@@ -80,7 +80,7 @@ static void check_all(check *c, int threads)
     free(more);
 }
 
-/* --- one folder ----------------------------------------------------------------------------- */
+/* --- one folder --------------------------------------------------------------------------- */
 
 /* A scanned folder to the end of the list, before it is checked. */
 static void append(trainer_list *l, size_t at, tlr_folder *f, bool valid)
@@ -133,7 +133,7 @@ static char *sub_folder(const char *photos, const char *name)
     return NULL;
 }
 
-/* --- what is kept ------------------------------------------------------------------------------ */
+/* --- what is kept ------------------------------------------------------------------------- */
 
 static tlb_status stop_at_first(const trainer_data *d, const check *c)
 {
@@ -223,7 +223,7 @@ static tlb_status check_list(trainer_data *d, const char *photos, trainer_list *
     return status;
 }
 
-/* --- one list ------------------------------------------------------------------------------------ */
+/* --- one list ----------------------------------------------------------------------------- */
 
 static tlb_status check_head(const trainer_data *d, const char *photos, int n_classes)
 {
@@ -311,7 +311,7 @@ tlb_status trainer_photos_list(trainer_data *d, const char *photos, int use, int
     return status;
 }
 
-/* --- reading a sample --------------------------------------------------------------------------------- */
+/* --- reading a sample --------------------------------------------------------------------- */
 
 tlb_status trainer_photos_open(trainer_data *d, int readers)
 {

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- options in run.json ---------------------------------------------------------------- */
+/* --- options in run.json ------------------------------------------------------------------ */
 
 typedef enum form { FORM_COUNT, FORM_NUMBER, FORM_FLAG, FORM_TEXT } form;
 
@@ -151,7 +151,7 @@ static tlb_status take_lock(trainer_run *r, const tlb_args *a)
                      "in use by another trainer");
 }
 
-/* --- reading one ------------------------------------------------------------------------------ */
+/* --- reading one -------------------------------------------------------------------------- */
 
 static tlb_status read_classes(trainer_run *r, const tlb_args *a)
 {
@@ -201,7 +201,7 @@ static tlb_status read_run(trainer_run *r, const tlb_args *a)
     return check_run(r, a);
 }
 
-/* --- for train ------------------------------------------------------------------------------- */
+/* --- for train ---------------------------------------------------------------------------- */
 
 /* runs/NAME-N with the next free N, made at once so that two trainers do not meet in it. */
 static tlb_status make_default(trainer_run *r, const tlb_args *a)
@@ -277,7 +277,7 @@ const char *trainer_run_photos(const trainer_run *r, const tlb_args *a)
     return tlb_json_text(json_object_get(r->json, "options"), "photos");
 }
 
-/* --- run.json ------------------------------------------------------------------------------------ */
+/* --- run.json ----------------------------------------------------------------------------- */
 
 static json_t *strings(char *const *text, int n)
 {
@@ -367,7 +367,7 @@ tlb_status trainer_run_begin(trainer_run *r, trainer *t, const trainer_data *d)
     return status;
 }
 
-/* --- for the other commands ------------------------------------------------------------------------ */
+/* --- for the other commands --------------------------------------------------------------- */
 
 /* The folder under runs/ whose run.json is newest; ties: the last name. */
 static char *newest(void)

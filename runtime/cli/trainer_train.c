@@ -27,7 +27,7 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* --- making ------------------------------------------------------------------------------ */
+/* --- making ------------------------------------------------------------------------------- */
 
 /* RUN/../.tlc-cache, so that the runs side by side share it. */
 static char *cache_folder(const training *g)
@@ -138,7 +138,7 @@ static void print_interrupted(const training *g)
             trainer_shell(photos ? photos : data ? data : ""), trainer_shell(g->run.path));
 }
 
-/* --- run.json's results --------------------------------------------------------------------- */
+/* --- run.json's results ------------------------------------------------------------------- */
 
 static json_t *cost_json(const training *g)
 {
@@ -198,7 +198,7 @@ static void print_run_json(const training *g)
     free(text);
 }
 
-/* --- the best weights once more, for confusion and predictions -------------------------------- */
+/* --- the best weights once more, for confusion and predictions ---------------------------- */
 
 static tlb_status write_predictions(training *g, trainer_result *r)
 {
@@ -241,7 +241,7 @@ static tlb_status finish(training *g)
     return status;
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run ------------------------------------------------------------------------------ */
 
 /* Say what ended it, and note it in run.json. */
 static tlb_status ended(training *g, tlb_status status)

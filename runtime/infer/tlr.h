@@ -57,7 +57,8 @@ typedef struct tlr_config {
     /* The application's own threads instead of `threads`: call item(arg, i, worker) for every i in
      * [0, items), worker in [0, workers), at most one call at a time for a worker, and return when
      * all are done.  NULL: the library's. */
-    void (*parallel_for)(void *self, int64_t items, void (*item)(void *arg, int64_t i, int worker), void *arg);
+    void (*parallel_for)(void *self, int64_t items,
+                         void (*item)(void *arg, int64_t i, int worker), void *arg);
     void *parallel_self;
     int workers;            /* of parallel_for */
 } tlr_config;

@@ -16,10 +16,24 @@
 #define TLR_ABI 1
 enum { TLR_MAX_RANK = 8, TLR_MAX_IO = 4 };
 
-typedef enum tlr_type { TLR_F32, TLR_F64, TLR_I64, TLR_I32, TLR_U8, TLR_BOOL } tlr_type; /* = tlc_type */
-typedef enum tlr_layout { TLR_PLAIN, TLR_C16, TLR_OI16, TLR_STEM16, TLR_DW16, TLR_LIN16 } tlr_layout; /* = tlc_layout_kind */
+/* Numbered as the compiler's tlc_type and tlc_layout_kind. */
+typedef enum tlr_type { TLR_F32, TLR_F64, TLR_I64, TLR_I32, TLR_U8, TLR_BOOL } tlr_type;
+typedef enum tlr_layout {
+    TLR_PLAIN,
+    TLR_C16,
+    TLR_OI16,
+    TLR_STEM16,
+    TLR_DW16,
+    TLR_LIN16
+} tlr_layout;
 typedef enum tlr_kind { TLR_CONST, TLR_PARAM, TLR_STATE, TLR_DERIVED } tlr_kind;
-typedef enum tlr_init { TLR_INIT_NONE, TLR_INIT_CONSTANT, TLR_INIT_UNIFORM_FAN_IN, TLR_INIT_NORMAL, TLR_INIT_NORMAL_FAN_OUT } tlr_init;
+typedef enum tlr_init {
+    TLR_INIT_NONE,
+    TLR_INIT_CONSTANT,
+    TLR_INIT_UNIFORM_FAN_IN,
+    TLR_INIT_NORMAL,
+    TLR_INIT_NORMAL_FAN_OUT
+} tlr_init;
 
 typedef struct tlr_tensor { /* a global of the IR; its name stands in manifest.json */
     tlr_kind kind;

@@ -34,12 +34,13 @@ static void json_name(char name[NAME_BYTES], tlr_checkpoint kind)
     snprintf(name, NAME_BYTES, "%s.json", kind_names[kind]);
 }
 
-/* --- which tensors -------------------------------------------------------------------- */
+/* --- which tensors ------------------------------------------------------------------------ */
 
 static const char *type_name(tlr_type type)
 {
     static const char *const names[] = { [TLR_F32] = "F32", [TLR_F64] = "F64", [TLR_I64] = "I64",
-                                         [TLR_I32] = "I32", [TLR_U8] = "U8",   [TLR_BOOL] = "BOOL" };
+                                         [TLR_I32] = "I32", [TLR_U8] = "U8",
+                                         [TLR_BOOL] = "BOOL" };
     return names[type];
 }
 
@@ -66,7 +67,7 @@ static void describe(const tlr_tensor *p, const char *name, tlb_tensor *out)
     out->n_bytes = (uint64_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type));
 }
 
-/* --- saving ----------------------------------------------------------------------------- */
+/* --- saving ------------------------------------------------------------------------------- */
 
 static tlb_status write_header(tlr_trainer *t, tlb_out *o, tlr_checkpoint kind)
 {
@@ -230,7 +231,7 @@ tlb_status tlr_checkpoint_begin(tlr_trainer *t, const char *run)
     return write_json(t, run, TLR_LAST, NULL, NULL);
 }
 
-/* --- loading ---------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------ */
 
 static tlb_status bad(tlr_trainer *t, tlb_status status, const char *id, const char *name,
                       const char *what)

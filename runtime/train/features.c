@@ -58,7 +58,7 @@ void tlr_features_fini(tlr_trainer *t)
     free(f->memory);
 }
 
-/* --- computing ---------------------------------------------------------------------- */
+/* --- computing ---------------------------------------------------------------------------- */
 
 /* The next n inputs of the ring through @features; *out: n rows in frame.act. */
 static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
@@ -126,7 +126,7 @@ static int64_t list_missing(tlr_trainer *t)
     return n;
 }
 
-/* --- a table in memory ------------------------------------------------------------------ */
+/* --- a table in memory -------------------------------------------------------------------- */
 
 static tlb_status keep_in_memory(tlr_trainer *t, int64_t sample, const char *row)
 {
@@ -149,7 +149,7 @@ static tlb_status prepare_memory(tlr_trainer *t)
     return compute_all(t, list_missing(t), keep_in_memory);
 }
 
-/* --- the cache ----------------------------------------------------------------------------- */
+/* --- the cache ---------------------------------------------------------------------------- */
 
 /* Hash of all that decides a row besides the sample's content. */
 static tlr_content_key model_key(const tlr_trainer *t)
@@ -242,7 +242,7 @@ tlb_status tlr_features_prepare(tlr_trainer *t)
     return status == TLB_E_OUTPUT ? without_cache(t) : status;
 }
 
-/* --- rows in order ---------------------------------------------------------------------------- */
+/* --- rows in order ------------------------------------------------------------------------ */
 
 void tlr_features_begin(tlr_trainer *t, const int64_t *list, int64_t n)
 {

@@ -150,7 +150,7 @@ tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_ea
  */
 tlb_status tlr_trainer_run(tlr_trainer *t, const char *run);
 
-/* --- checkpoints in a folder ---------------------------------------------------- */
+/* --- checkpoints in a folder -------------------------------------------------------------- */
 
 typedef enum tlr_checkpoint { TLR_BEST, TLR_LAST } tlr_checkpoint; /* weights; and state */
 
@@ -164,21 +164,22 @@ tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint k
 /* Remove what a killed run left: temporary files, checkpoints that no JSON names. */
 void tlr_checkpoint_sweep(const char *run);
 
-/* --- what is where ---------------------------------------------------------------- */
+/* --- what is where ------------------------------------------------------------------------ */
 
 const tlr_progress *tlr_trainer_progress(const tlr_trainer *t);
 const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t);
 const tlr_costs *tlr_trainer_costs(const tlr_trainer *t);
 /* Parameters as stored (packed): m->params_bytes bytes. */
 char *tlr_trainer_params(tlr_trainer *t);
-/* Weights mapped and the block used with this batch, one worker's scratch: what the compiler prints. */
+/* Weights mapped and the block used with this batch, one worker's scratch: what the compiler
+ * prints. */
 int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch);
 
 /* One line of metrics.jsonl. */
 tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);
 tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr);
 
-/* --- numbers ---------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------ */
 
 /* Mark round(n*share) of n samples as validation, seeded (Philox purpose 5). */
 tlb_status tlr_split(uint64_t seed, int64_t n, double share, bool *is_valid);

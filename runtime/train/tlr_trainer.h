@@ -16,7 +16,7 @@
 
 #include <pthread.h>
 
-/* --- ring.c: samples read by threads of their own, handed out in order ------------- */
+/* --- ring.c: samples read by threads of their own, handed out in order -------------------- */
 
 typedef struct tlr_ring tlr_ring;
 
@@ -30,7 +30,7 @@ tlb_status tlr_ring_take(tlr_ring *r, void *input, int64_t *sample);
 int64_t tlr_ring_left(const tlr_ring *r); /* of the list, not yet taken */
 void tlr_ring_cancel(tlr_ring *r);
 
-/* --- cache.c: rows on disk, each under its content's key with a checksum ------------ */
+/* --- cache.c: rows on disk, each under its content's key with a checksum ------------------ */
 
 typedef struct tlr_cache {
     tlb_map map;
@@ -54,7 +54,7 @@ tlb_status tlr_cache_begin(tlr_cache *c);
 tlb_status tlr_cache_add(tlr_cache *c, tlr_content_key key, const void *row);
 tlb_status tlr_cache_commit(tlr_cache *c); /* and open the new file */
 
-/* --- features.c --------------------------------------------------------------------- */
+/* --- features.c --------------------------------------------------------------------------- */
 
 typedef struct tlr_features {
     bool streaming;           /* no table: compute when asked */
@@ -100,7 +100,7 @@ void tlr_features_begin(tlr_trainer *t, const int64_t *list, int64_t n);
 tlb_status tlr_features_take(tlr_trainer *t, const int64_t *samples, int64_t n, char *to);
 void tlr_features_cancel(tlr_trainer *t);
 
-/* --- shared ---------------------------------------------------------------------------- */
+/* --- shared ------------------------------------------------------------------------------- */
 
 /* Note the failure and return `status`. */
 tlb_status tlr_trouble_set(tlr_trainer *t, tlb_status status, const char *id, const char *file,

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* --- shared ------------------------------------------------------------------------ */
+/* --- shared ------------------------------------------------------------------------------- */
 
 double tlr_seconds(void)
 {
@@ -57,7 +57,7 @@ char *tlr_path(const char *dir, const char *name)
     return path;
 }
 
-/* --- making one ---------------------------------------------------------------------- */
+/* --- making one --------------------------------------------------------------------------- */
 
 void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
 {
@@ -249,7 +249,7 @@ tlb_status tlr_trainer_prepare(tlr_trainer *t)
     return status;
 }
 
-/* --- a step ------------------------------------------------------------------------------ */
+/* --- a step ------------------------------------------------------------------------------- */
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -359,7 +359,7 @@ bool tlr_params_finite(const tlr_trainer *t)
     return true;
 }
 
-/* --- evaluation ----------------------------------------------------------------------------- */
+/* --- evaluation --------------------------------------------------------------------------- */
 
 /* The head's logits of n rows that lie at head.in[0]; a model without a head ends in features. */
 static const char *run_head(tlr_trainer *t, int64_t n)
@@ -430,7 +430,7 @@ tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_ea
     return TLB_OK;
 }
 
-/* --- what is where ---------------------------------------------------------------------------- */
+/* --- what is where ------------------------------------------------------------------------ */
 
 const tlr_progress *tlr_trainer_progress(const tlr_trainer *t)
 {

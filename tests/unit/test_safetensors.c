@@ -146,7 +146,7 @@ static void test_types_and_shapes(void **state)
     expect(ONE("U8", "[0,2147483648]", "[0,0]"), 0, TLB_E_LIMIT, "dim");
 }
 
-/* --- limits, and what a megabyte costs -------------------------------------------------------- */
+/* --- limits, and what a megabyte costs ---------------------------------------------------- */
 
 static double cpu_seconds(void)
 {
@@ -193,7 +193,7 @@ static void test_limits(void **state)
     free(text);
 }
 
-/* --- there and back ------------------------------------------------------------------------------ */
+/* --- there and back ----------------------------------------------------------------------- */
 
 static void test_round_trip(void **state)
 {

@@ -20,7 +20,7 @@
 
 enum { N_TRAIN = 23, N_VALID = 7, N = N_TRAIN + N_VALID, EPOCHS = 3, STEPS = 15, NEVER = 1 << 30 };
 
-/* --- a run, and what may differ between runs -------------------------------------------------- */
+/* --- a run, and what may differ between runs ---------------------------------------------- */
 
 typedef struct setup {
     int threads, readers;
@@ -157,7 +157,7 @@ static int close_world(void **state)
     return 0;
 }
 
-/* --- what a run leaves, as one text: metrics without times, hashes of both checkpoints --------- */
+/* --- what a run leaves, as one text: metrics without times, hashes of both checkpoints ---- */
 
 static char *slurp(const world *w, const char *name)
 {
@@ -224,7 +224,7 @@ static int count_files(const char *path)
     return n;
 }
 
-/* --- order and initial values --------------------------------------------------------------------- */
+/* --- order and initial values ------------------------------------------------------------- */
 
 static void test_order(void **state)
 {
@@ -268,7 +268,7 @@ static void test_split(void **state)
         assert_int_equal(valid[order[i]], i < 3);
 }
 
-/* --- the same bits ----------------------------------------------------------------------------------- */
+/* --- the same bits ------------------------------------------------------------------------ */
 
 static void test_learns(void **state)
 {
@@ -365,7 +365,7 @@ static void test_interrupted_often(void **state)
     free(wanted);
 }
 
-/* --- checkpoints (hostile-inputs 4.6) ------------------------------------------------------------------ */
+/* --- checkpoints (hostile-inputs 4.6) ----------------------------------------------------- */
 
 static char *path_of(const world *w, const char *name)
 {
@@ -462,6 +462,26 @@ static void test_checkpoint_foreign(void **state)
     unlink(other);
 }
 
+/* Killed after the checkpoint: what metrics.jsonl got since is cut off. */
+static void test_killed(void **state)
+{
+    world *w = *state;
+    setup s = plain;
+    char *wanted = outcome_of(w, &s);
+    fresh_run(w);
+    s.stop_after = 14;
+    assert_int_equal(train(w, &s), TLB_E_INTERRUPTED);
+    FILE *f = fopen(path_of(w, "metrics.jsonl"), "a");
+    assert_non_null(f);
+    fputs("{\"type\":\"step\",\"step\":99}\n{\"type\":\"st", f);
+    fclose(f);
+    assert_int_equal(train(w, &plain), TLB_OK);
+    char *got = outcome(w);
+    assert_string_equal(got, wanted);
+    free(got);
+    free(wanted);
+}
+
 static void test_metrics_cut(void **state)
 {
     world *w = *state;
@@ -485,14 +505,20 @@ static void test_sweep(void **state)
     assert_int_equal(train(w, &plain), TLB_OK); /* nothing that counts went */
 }
 
-/* --- failures ----------------------------------------------------------------------------------------------- */
+/* --- failures ----------------------------------------------------------------------------- */
 
 static void test_nan(void **state)
 {
     world *w = *state;
     setup s = plain;
     s.lr = 1e38;
-    assert_int_equal(train(w, &s), TLB_E_NUMERIC);
+    tlr_trainer *t = make(w, &s);
+    assert_int_equal(tlr_checkpoint_begin(t, w->run), TLB_OK);
+    assert_int_equal(tlr_trainer_prepare(t), TLB_OK);
+    assert_int_equal(tlr_trainer_run(t, w->run), TLB_E_NUMERIC);
+    assert_non_null(strstr(tlr_trainer_trouble(t)->what, "epoch 1: loss is"));
+    assert_int_equal(tlr_checkpoint_save(t, w->run, TLR_LAST), TLB_E_NUMERIC);
+    tlr_trainer_destroy(t);
     json_t *last = read_json(w, "last.json");
     assert_true(json_is_null(json_object_get(last, "file"))); /* the last good one: the start */
     json_decref(last);
@@ -525,7 +551,7 @@ static void test_no_folder(void **state)
     tlr_trainer_destroy(t);
 }
 
-/* --- the feature cache (4.6) ---------------------------------------------------------------------------------- */
+/* --- the feature cache (4.6) -------------------------------------------------------------- */
 
 static void cache_path(const world *w, char path[400])
 {
@@ -600,7 +626,7 @@ static void test_cache_grows(void **state)
     assert_int_equal(w->reads, 1);
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------------ */
+/* --- numbers ------------------------------------------------------------------------------ */
 
 static void test_numbers(void **state)
 {
@@ -677,6 +703,7 @@ int main(void)
         TEST(test_interrupted_often),
         TEST(test_checkpoint_damaged),
         TEST(test_checkpoint_foreign),
+        TEST(test_killed),
         TEST(test_metrics_cut),
         TEST(test_sweep),
         TEST(test_nan),

@@ -1,0 +1,114 @@
+/* conv2d_grad.c: the gradients of conv2d by its input and by its weight.
+ *
+ *     dx[n,ic,h,w]       from dy[n,oc,oh,ow] and w[oc,ic/groups,kh,kw]
+ *     dw[oc,ic/groups,kh,kw]    from dy and x, summed over the batch
+ *
+ * Stride rounds extents down, so neither h, w nor kh, kw follow from the operands: `size` has
+ * them, and the forward extents are computed from it again to check dy.
+ */
+#include "op_attrs.h"
+#include "op_infer.h"
+
+#include <inttypes.h>
+
+static const tlc_attr_def attrs[] = {
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, stride, 1, TLC_ATTR_MOST, 2, "[1,1]"),
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, pad, 0, TLC_ATTR_MOST, 4, "[0,0,0,0]"),
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, dilation, 1, TLC_ATTR_MOST, 2, "[1,1]"),
+    TLC_ATTR_INT_ROW(tlc_conv2d_grad_attrs, groups, 1, TLC_ATTR_MOST, "1"),
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, size, 1, TLC_ATTR_MOST, 2, NULL),
+    TLC_ATTR_END
+};
+
+/* Two maps of one type: dy and w, dy and x. */
+static tlc_status check_maps(tlc_ctx *ctx, const tlc_node *n, const char *second)
+{
+    TLC_TRY(tlc_want_float(ctx, n->in[0], "dy"));
+    TLC_TRY(tlc_want_rank(ctx, n->in[0], 4, "dy"));
+    TLC_TRY(tlc_want_type(ctx, n->in[1], n->in[0]->type, second));
+    return tlc_want_rank(ctx, n->in[1], 4, second);
+}
+
+/* dy is what a convolution of h x w by kh x kw gives. */
+static tlc_status check_extents(tlc_ctx *ctx, const tlc_node *n, const int64_t *input,
+                                const int64_t *kernel)
+{
+    const tlc_conv2d_grad_attrs *a = n->attrs;
+    tlc_shape want = n->in[0]->shape;
+    for (int i = 0; i < 2; ++i)
+        TLC_TRY(tlc_window_extent(ctx, input[i], kernel[i], a->stride.v[i], a->dilation.v[i],
+                                  a->pad.v[i], a->pad.v[2 + i], false, &want.dim[2 + i]));
+    return tlc_want_shape(ctx, n->in[0], &want, "dy");
+}
+
+static tlc_status check_channels(tlc_ctx *ctx, int64_t oc, int64_t ic, int64_t groups)
+{
+    if (oc % groups == 0 && ic % groups == 0)
+        return TLC_OK;
+    return tlc_fail(ctx, TLC_E_MALFORMED, "E_GROUPS",
+                    "groups is %" PRId64 ", which divides not %" PRId64 " input and %" PRId64
+                    " output channels",
+                    groups, ic, oc);
+}
+
+static tlc_status infer_x(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_conv2d_grad_attrs *a = n->attrs;
+    TLC_TRY(check_maps(ctx, n, "w"));
+    TLC_TRY(tlc_want_fixed(ctx, n->in[1], "w"));
+    const tlc_shape *dy = &n->in[0]->shape, *w = &n->in[1]->shape;
+    int64_t ic;
+    if (dy->dim[1] != w->dim[0])
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s of dy and %s of w do not fit",
+                        tlc_dims_text(ctx, dy), tlc_dims_text(ctx, w));
+    if (__builtin_mul_overflow(w->dim[1], a->groups, &ic))
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_OVERFLOW", "channels of x: size overflows");
+    TLC_TRY(check_channels(ctx, w->dim[0], ic, a->groups));
+    TLC_TRY(check_extents(ctx, n, a->size.v, w->dim + 2));
+    tlc_set_result(n, n->in[0]->type,
+                   tlc_shape_make(4, (int64_t[]){ dy->dim[0], ic, a->size.v[0], a->size.v[1] }));
+    return TLC_OK;
+}
+
+static tlc_status infer_w(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_conv2d_grad_attrs *a = n->attrs;
+    TLC_TRY(check_maps(ctx, n, "x"));
+    const tlc_shape *dy = &n->in[0]->shape, *x = &n->in[1]->shape;
+    if (dy->dim[0] != x->dim[0])
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s of dy and %s of x do not fit",
+                        tlc_dims_text(ctx, dy), tlc_dims_text(ctx, x));
+    TLC_TRY(check_channels(ctx, dy->dim[1], x->dim[1], a->groups));
+    TLC_TRY(check_extents(ctx, n, x->dim + 2, a->size.v));
+    tlc_set_result(n, n->in[0]->type,
+                   tlc_shape_make(4, (int64_t[]){ dy->dim[1], x->dim[1] / a->groups,
+                                                  a->size.v[0], a->size.v[1] }));
+    return TLC_OK;
+}
+
+/* As the convolution: each element of dy meets one filter. */
+static int64_t cost_x(const tlc_node *n)
+{
+    const int64_t *w = n->in[1]->shape.dim;
+    return tlc_shape_elems(&n->in[0]->shape) * w[1] * w[2] * w[3];
+}
+
+static int64_t cost_w(const tlc_node *n)
+{
+    const int64_t *w = n->out[0]->shape.dim;
+    return tlc_shape_elems(&n->in[0]->shape) * w[1] * w[2] * w[3];
+}
+
+const tlc_op_def tlc_op_conv2d_grad_x = {
+    .attrs = attrs,
+    .attrs_size = sizeof(tlc_conv2d_grad_attrs),
+    .infer = infer_x,
+    .cost = cost_x,
+};
+
+const tlc_op_def tlc_op_conv2d_grad_w = {
+    .attrs = attrs,
+    .attrs_size = sizeof(tlc_conv2d_grad_attrs),
+    .infer = infer_w,
+    .cost = cost_w,
+};

@@ -1,0 +1,120 @@
+"""The small network and drawn pictures that tests of behaviour use: no ../shared needed."""
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from common import SOURCE, TLC, WORK, check, run
+
+DEMO = os.path.join(SOURCE, "models/demo.onnx")
+os.makedirs(WORK, exist_ok=True)
+
+
+def once(name, make):
+    """WORK/NAME, made by make(path) once for this tlc: other tests share it."""
+    with open(TLC, "rb") as f:
+        key = hashlib.sha256(f.read()).hexdigest()[:12]
+    path = os.path.join(WORK, f"{name}-{key}")
+    with open(path + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(path + ".done"):
+            for old in glob.glob(os.path.join(WORK, name + "-*")):
+                if old != path + ".lock":
+                    shutil.rmtree(old) if os.path.isdir(old) else os.unlink(old)
+            make(path)
+            open(path + ".done", "w").close()
+    return path
+
+
+def demo_net():
+    """models/demo.onnx with a new head of two classes, trainer and predictor built."""
+    def make(path):
+        run(TLC, "compile", DEMO, "--replace-head", "2", "--freeze-backbone", "--name", "tiny", "-o", path)
+        run("make", "-s", "-j2", "-C", path)
+    return once("tiny_net", make)
+
+
+def shapes():
+    """Drawn pictures: train/ 2 classes of 12, valid/ 2 classes of 8."""
+    def make(path):
+        os.makedirs(path)
+        tool = os.path.join(path, "draw")
+        run("cc", "-O2", os.path.join(SOURCE, "examples/demo/draw.c"), "-o", tool, "-lpng", "-lm")
+        run(tool, os.path.join(path, "train"), 12, 11, "moon", "star")
+        run(tool, os.path.join(path, "valid"), 8, 12, "moon", "star")
+        os.unlink(tool)
+    return once("tiny_shapes", make)
+
+
+def scratch(name):
+    """A fresh folder of the test's own."""
+    path = os.path.join(WORK, name)
+    if os.path.isdir(path):
+        os.chmod(path, 0o755)
+        shutil.rmtree(path)
+    os.makedirs(path)
+    return path
+
+
+def left_behind(folder):
+    """Temporary files of ours below a folder."""
+    return [os.path.join(d, n) for d, ds, fs in os.walk(folder) for n in ds + fs
+            if n.startswith(".tlc-") and n.endswith(".part")]
+
+
+def expect(what, command, code, core=None, program=None, absent=(), **kw):
+    """Exit code, exactly one `error` line with the core (none where the code is 0), nothing in `absent`."""
+    kw.setdefault("timeout", 120)
+    p = subprocess.run([os.fspath(c) for c in map(str, command)], capture_output=True, **kw)
+    err = p.stderr.decode("utf-8", "backslashreplace")
+    program = program or os.path.basename(str(command[0]))
+    errors = [line for line in err.splitlines() if line.startswith(program + ": error: ")]
+    fine = p.returncode == code and len(errors) == (code != 0)
+    # Every line is ours: a progress or warning line, or the error.
+    fine = fine and all(line.startswith(program + ": ") for line in err.splitlines())
+    fine = fine and (not core or (core in (errors[0] if code else err)))
+    fine = fine and not any(os.path.lexists(f) for f in absent)
+    check(fine, what)
+    if not fine:
+        print(f"        $ {' '.join(map(str, command))}\n        exit {p.returncode}, wanted {code} {core!r}: {err.strip()[-600:]}")
+        print(f"        there: {[f for f in absent if os.path.lexists(f)]}")
+    return p
+
+
+# --- BASE of hostile-inputs 4.2 -------------------------------------------------------
+
+def base_model(classes=4):
+    """Conv, BatchNormalization, Relu, GlobalAveragePool, Flatten, Gemm on [n,3,8,8]."""
+    rng = np.random.default_rng(7)
+
+    def weight(name, *dims):
+        return numpy_helper.from_array(rng.standard_normal(dims).astype(np.float32), name)
+
+    weights = [weight("w", 4, 3, 3, 3), weight("scale", 4), weight("shift", 4), weight("mean", 4),
+               numpy_helper.from_array(np.ones(4, np.float32), "var"), weight("fc.w", classes, 4), weight("fc.b", classes)]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]),
+        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["b"], name="bn", epsilon=1e-5),
+        helper.make_node("Relu", ["b"], ["r"], name="relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flat", axis=1),
+        helper.make_node("Gemm", ["f", "fc.w", "fc.b"], ["y"], name="fc", transB=1),
+    ]
+    graph = helper.make_graph(nodes, "base", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", classes])], weights)
+    return helper.make_model(graph, producer_name="test", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def save(model, path):
+    with open(path, "wb") as f:
+        f.write(model if isinstance(model, bytes) else model.SerializeToString())
+    return path
