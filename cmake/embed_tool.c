@@ -1,6 +1,7 @@
 /* embed_tool.c: files into a C file, so that the compiler carries what it copies into its output.
  *
- *     embed_tool OUT.c ROOT PATH...      PATH below ROOT; stored under PATH, sorted
+ *     embed_tool OUT.c NAME ROOT PATH...    PATH below ROOT; stored under PATH, sorted, in the
+ *                                           table tlc_NAME_files of tlc_n_NAME_files
  *
  * Runs while tlc is built.  The output depends on paths and bytes alone.
  */
@@ -30,9 +31,9 @@ static int write_bytes(FILE *out, const char *root, const char *path)
     return fine;
 }
 
-static int write_all(FILE *out, const char *root, char **paths, int n)
+static int write_all(FILE *out, const char *name, const char *root, char **paths, int n)
 {
-    fprintf(out, "/* Written by embed_tool. */\n#include \"emit.h\"\n\n");
+    fprintf(out, "/* Written by embed_tool. */\n#include \"embedded.h\"\n\n");
     for (int i = 0; i < n; ++i) {
         fprintf(out, "static const unsigned char f%d[] = {\n", i);
         if (!write_bytes(out, root, paths[i])) {
@@ -40,22 +41,23 @@ static int write_all(FILE *out, const char *root, char **paths, int n)
             return 0;
         }
     }
-    fprintf(out, "\nconst tlc_embedded tlc_embedded_files[] = {\n");
+    fprintf(out, "\nextern const tlc_embedded tlc_%s_files[];\nextern const size_t tlc_n_%s_files;\n"
+                 "const tlc_embedded tlc_%s_files[] = {\n", name, name, name);
     for (int i = 0; i < n; ++i)
         fprintf(out, "    { \"%s\", f%d, sizeof f%d - 1 },\n", paths[i], i, i);
-    fprintf(out, "};\nconst size_t tlc_n_embedded_files = %d;\n", n);
+    fprintf(out, "};\nconst size_t tlc_n_%s_files = %d;\n", name, n);
     return 1;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) {
-        fprintf(stderr, "usage: embed_tool OUT.c ROOT PATH...\n");
+    if (argc < 5) {
+        fprintf(stderr, "usage: embed_tool OUT.c NAME ROOT PATH...\n");
         return 2;
     }
-    qsort(argv + 3, (size_t)(argc - 3), sizeof *argv, by_text);
+    qsort(argv + 4, (size_t)(argc - 4), sizeof *argv, by_text);
     FILE *out = fopen(argv[1], "w");
-    int fine = out && write_all(out, argv[2], argv + 3, argc - 3);
+    int fine = out && write_all(out, argv[2], argv[3], argv + 4, argc - 4);
     if (out && (ferror(out) || fclose(out) != 0))
         fine = 0;
     if (!fine)

@@ -9,7 +9,7 @@
 #include "tlb_options.h"
 
 typedef tlc_status tlc_command_fn(tlc_ctx *ctx, const tlb_args *a);
-tlc_command_fn tlc_cli_compile, tlc_cli_inspect, tlc_cli_opt, tlc_cli_verify;
+tlc_command_fn tlc_cli_compile, tlc_cli_inspect, tlc_cli_opt, tlc_cli_verify, tlc_cli_compare;
 
 /* From options to the passes' and the emitter's terms; usage errors are filed. */
 TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out);
@@ -17,6 +17,12 @@ TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_opt
  * --crop, --mean, --std. */
 TLC_MUST_USE tlc_status tlc_cli_preprocess(tlc_ctx *ctx, const tlb_args *a, const tlc_func *forward,
                                            tlr_preprocess *out);
+
+/* The network a->inputs[0], with --classes, --input CxHxW and --weights. */
+TLC_MUST_USE tlc_status tlc_cli_import(tlc_ctx *ctx, const tlb_args *a, tlc_file *file,
+                                       tlc_module **out, tlc_import_info *info);
+/* verify: does --input name a size rather than a file? */
+bool tlc_cli_input_is_size(const tlb_args *a);
 
 /* One compilation from file to plan. */
 typedef struct tlc_compilation {

@@ -8,16 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct dump { const char *pass; tlc_ctx *ctx; } dump;
+typedef struct watch {
+    const char *dump_after; /* NULL: no pass */
+    tlc_ctx *ctx;
+    const tlc_import_info *info;
+} watch;
 
-static void dump_after(void *self, const tlc_pass *p, const tlc_module *m)
+/* Once a head has been replaced it is known which weights have to be there. */
+static tlc_status after_pass(void *self, const tlc_pass *p, const tlc_module *m)
 {
-    const dump *d = self;
-    if (!d->pass || strcmp(d->pass, p->name) != 0)
-        return;
-    tlc_cwriter w = tlc_cwriter_make(&d->ctx->arena);
-    tlc_print_module(&w, m);
-    fputs(w.text, stdout);
+    const watch *w = self;
+    if (p->run == tlc_pass_replace_head)
+        TLC_TRY(tlc_check_weights(w->ctx, m, w->info));
+    if (!w->dump_after || strcmp(w->dump_after, p->name) != 0)
+        return TLC_OK;
+    tlc_cwriter text = tlc_cwriter_make(&w->ctx->arena);
+    tlc_print_module(&text, m);
+    fputs(text.text, stdout);
+    return TLC_OK;
 }
 
 /* Trained without being asked: a network in IR text with parameters that have no values yet. */
@@ -36,7 +44,7 @@ tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--dump-after: no pass %s",
                         tlc_quote_name(ctx, after));
     c->path = a->inputs[0];
-    TLC_TRY(tlc_import_file(ctx, c->path, &c->file, &c->module, &c->info));
+    TLC_TRY(tlc_cli_import(ctx, a, &c->file, &c->module, &c->info));
     c->findings.generalised = c->info.generalised;
     c->options.train = c->options.train || has_initialisers(c->module);
     tlc_func *forward = tlc_func_find(c->module, "forward");
@@ -45,7 +53,7 @@ tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
                         "a network has one function @forward with one input and one output");
     TLC_TRY(tlc_cli_preprocess(ctx, a, forward, &c->preprocess));
     tlc_pass_env env = { &c->options, &c->findings, 0 };
-    TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, dump_after, &(dump){ after, ctx }));
+    TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, after_pass, &(watch){ after, ctx, &c->info }));
     TLC_TRY(tlc_plan_make(ctx, c->module, &c->options, &c->plan));
     ctx->where[0] = '\0';
     return TLC_OK;
@@ -110,7 +118,8 @@ tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_
 static const char *banner_options(tlc_ctx *ctx, const tlb_args *a)
 {
     static const tlb_option texts[] = { TLB_OPT_REPLACE_HEAD, TLB_OPT_OPTIMIZER, TLB_OPT_BATCH,
-                                        TLB_OPT_FIT,          TLB_OPT_TARGET,    TLB_OPT_PRECISION };
+                                        TLB_OPT_FIT,          TLB_OPT_TARGET,    TLB_OPT_PRECISION,
+                                        TLB_OPT_CLASSES,      TLB_OPT_INPUT_SIZE };
     const char *out = "";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i)
         if (tlb_given(a, texts[i]))

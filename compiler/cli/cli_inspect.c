@@ -4,6 +4,7 @@
 #include "tlb_file.h"
 #include "text.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,8 @@ tlc_status tlc_cli_inspect(tlc_ctx *ctx, const tlb_args *a)
     tlc_file file = { 0 };
     tlc_module *m;
     tlc_import_info info;
-    TLC_TRY(tlc_import_file(ctx, a->inputs[0], &file, &m, &info));
+    TLC_TRY(tlc_cli_import(ctx, a, &file, &m, &info));
+    TLC_TRY(tlc_check_weights(ctx, m, &info));
     bool *seen = TLC_NEW_ARRAY(&ctx->arena, bool, m->n_values);
     tlb_table *t = a->json ? NULL : tlb_table_create(5, headers, right);
     layer total = { "total", "", "", 0, 0 };
@@ -115,6 +117,33 @@ static tlc_status write_text(tlc_ctx *ctx, const char *path, const tlc_cwriter *
     return TLC_OK;
 }
 
+/* IR text from standard input, where a pipe of passes has it. */
+static tlc_status read_stdin(tlc_ctx *ctx, tlc_module **out)
+{
+    size_t most = (size_t)ctx->limits.max[TLB_LIMIT_TEXT], n = 0, cap = 0;
+    char *text = NULL;
+    ctx->file = "-";
+    do {
+        size_t more = cap ? cap : 64 * 1024;
+        char *larger = tlc_arena_alloc(&ctx->arena, cap + more);
+        if (n)
+            memcpy(larger, text, n);
+        text = larger;
+        cap += more;
+        n += fread(text + n, 1, cap - n, stdin);
+    } while (n == cap && n <= most);
+    if (ferror(stdin))
+        return tlc_fail(ctx, TLC_E_INPUT, "E_INPUT", "cannot read: %s", strerror(errno));
+    return tlc_parse_module(ctx, text, n, ".", out);
+}
+
+static tlc_status read_module(tlc_ctx *ctx, const char *path, tlc_file *file, tlc_module **out)
+{
+    tlc_import_info info;
+    return strcmp(path, "-") == 0 ? read_stdin(ctx, out)
+                                  : tlc_import_file(ctx, path, file, out, &info);
+}
+
 tlc_status tlc_cli_opt(tlc_ctx *ctx, const tlb_args *a)
 {
     tlc_options options;
@@ -127,8 +156,7 @@ tlc_status tlc_cli_opt(tlc_ctx *ctx, const tlb_args *a)
                             tlc_quote_name(ctx, a->lists[i].text));
     tlc_file file = { 0 };
     tlc_module *m;
-    tlc_import_info info;
-    TLC_TRY(tlc_import_file(ctx, a->inputs[0], &file, &m, &info));
+    TLC_TRY(read_module(ctx, a->inputs[0], &file, &m));
     tlc_status status = TLC_OK;
     for (int i = 0; i < a->n_lists && !status; ++i)
         if (a->lists[i].option == TLB_OPT_PASS)

@@ -2,8 +2,10 @@
 #include "cli.h"
 
 #include "tlb_escape.h"
+#include "tlb_json.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,7 +114,7 @@ static void print_kernels(tlc_ctx *ctx, const tlc_compilation *c)
 
 static void print_network(tlc_ctx *ctx, const tlc_compilation *c)
 {
-    char buf[32], text[4096];
+    char buf[32], text[4 * PATH_MAX + 8];
     const tlc_func *first = tlc_func_find(c->module, "features");
     if (!first)
         first = tlc_func_find(c->module, "head");
@@ -171,37 +173,60 @@ static double mib(int64_t bytes)
     return (double)bytes / (1024.0 * 1024.0);
 }
 
+/* Of training: the two moments, whose larger one is the peak (tlr_model.h). */
+static void print_training_memory(const tlc_compilation *c)
+{
+    const tlc_plan *p = &c->plan;
+    int64_t batch = c->options.batch, always = p->consts_bytes + p->scratch_bytes;
+    int64_t features = p->fix_infer_bytes + p->act_features_bytes * batch;
+    int64_t steps = p->vars_bytes + p->fix_step_bytes + p->act_step_bytes * batch;
+    printf("memory    batch %lld (--batch, --fit), MiB: constants %.2f + scratch %.2f a thread,"
+           " and\n", (long long)batch, mib(p->consts_bytes), mib(p->scratch_bytes));
+    if (p->prefix)
+        printf("          features: activations %.2f + fixed %.2f = %.2f, then\n",
+               mib(p->act_features_bytes * batch), mib(p->fix_infer_bytes),
+               mib(always + features));
+    printf("          steps: trained and optimizer %.2f + activations %.2f + fixed %.2f = %.2f\n"
+           "          peak %.2f", mib(p->vars_bytes), mib(p->act_step_bytes * batch),
+           mib(p->fix_step_bytes), mib(always + steps), mib(tlc_plan_peak(p, batch, true)));
+    if (p->prefix)
+        printf("; both at one time with trainer train --no-cache: %.2f",
+               mib(tlc_plan_peak_uncached(p, batch)));
+    printf("\n");
+}
+
 static void print_memory(const tlc_compilation *c)
 {
     const tlc_plan *p = &c->plan;
-    int64_t act = p->trains ? p->act_train_bytes : p->act_infer_bytes;
-    int64_t fix = p->trains ? p->fix_train_bytes : p->fix_infer_bytes;
+    if (p->trains) {
+        print_training_memory(c);
+        return;
+    }
     printf("memory    batch %lld (--batch, --fit), MiB: weights %.2f + activations %.2f\n"
-           "          + fixed %.2f",
+           "          + fixed %.2f + scratch %.2f = peak %.2f;\n"
+           "          %.2f a picture, %.2f a thread\n",
            (long long)c->options.batch, mib(p->consts_bytes + p->params_bytes),
-           mib(act * c->options.batch), mib(fix));
-    if (p->trains)
-        printf(" + trained and optimizer %.2f", mib(p->vars_bytes));
-    printf(" + scratch %.2f = peak %.2f;\n          %.2f a picture, %.2f a thread\n",
-           mib(p->scratch_bytes), mib(tlc_plan_peak(p, c->options.batch, p->trains)), mib(act),
-           mib(p->scratch_bytes));
+           mib(p->act_infer_bytes * c->options.batch), mib(p->fix_infer_bytes),
+           mib(p->scratch_bytes), mib(tlc_plan_peak(p, c->options.batch, false)),
+           mib(p->act_infer_bytes), mib(p->scratch_bytes));
 }
 
 static void print_json(const tlc_compilation *c, const char *out_dir, int files)
 {
     const tlc_findings *f = &c->findings;
     const tlc_plan *p = &c->plan;
+    int64_t act = p->trains && p->act_step_bytes > p->act_features_bytes ? p->act_step_bytes
+                  : p->trains ? p->act_features_bytes : p->act_infer_bytes;
     json_t *j = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:i}", "schema",
-        "tlc.compile/1", "network", c->path, "parameters", (json_int_t)f->params_model, "frozen",
-        (json_int_t)f->params_frozen, "trained", (json_int_t)f->params_trained, "bn_folded",
+        "{s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:o, s:i}", "schema",
+        "tlc.compile/1", "network", tlb_json_string(c->path), "parameters",
+        (json_int_t)f->params_model, "frozen", (json_int_t)f->params_frozen, "trained", (json_int_t)f->params_trained, "bn_folded",
         f->bn_folded, "batch", (json_int_t)c->options.batch, "weights_bytes",
         (json_int_t)(p->consts_bytes + p->params_bytes), "activation_bytes",
-        (json_int_t)((p->trains ? p->act_train_bytes : p->act_infer_bytes) * c->options.batch),
+        (json_int_t)(act * c->options.batch),
         "vars_bytes", (json_int_t)p->vars_bytes, "peak_bytes",
-        (json_int_t)tlc_plan_peak(p, c->options.batch, p->trains), "out", out_dir, "files", files);
-    if (!j) /* a path that is no UTF-8 */
-        j = json_pack("{s:s, s:i}", "schema", "tlc.compile/1", "files", files);
+        (json_int_t)tlc_plan_peak(p, c->options.batch, p->trains), "out", tlb_json_string(out_dir),
+        "files", files);
     char *text = json_dumps(j, JSON_ENSURE_ASCII | JSON_COMPACT);
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -211,7 +236,7 @@ static void print_json(const tlc_compilation *c, const char *out_dir, int files)
 void tlc_cli_report(tlc_ctx *ctx, const tlb_args *a, const tlc_compilation *c, const char *out_dir,
                     int files)
 {
-    char shown[4096];
+    char shown[4 * PATH_MAX + 8]; /* each byte may take four */
     tlb_escape(shown, sizeof shown, out_dir, strlen(out_dir));
     if (a->json) {
         print_json(c, out_dir, files);
@@ -224,6 +249,7 @@ void tlc_cli_report(tlc_ctx *ctx, const tlb_args *a, const tlc_compilation *c, c
     print_memory(c);
     print_kernels(ctx, c);
     printf("wrote     %s: model.c, weights.bin, manifest.json, %d more\n", shown, files - 3);
+    tlb_shell_quote(shown, sizeof shown, out_dir);
     if (c->plan.trains)
         printf("next      make -C %s && %s/trainer train PHOTOS\n", shown, shown);
     else

@@ -119,14 +119,14 @@ static tlc_status write_made_up_input(tlc_ctx *ctx, const tlc_shape *shape, cons
 
 static tlc_status input_path(tlc_ctx *ctx, const tlb_args *a, const char *dir, const char **out)
 {
-    if (tlb_given(a, TLB_OPT_INPUT)) {
+    if (tlb_given(a, TLB_OPT_INPUT) && !tlc_cli_input_is_size(a)) {
         *out = tlb_text(a, TLB_OPT_INPUT);
         return TLC_OK;
     }
     tlc_file file = { 0 };
     tlc_module *m;
     tlc_import_info info;
-    TLC_TRY(tlc_import_file(ctx, a->inputs[0], &file, &m, &info));
+    TLC_TRY(tlc_cli_import(ctx, a, &file, &m, &info));
     tlc_shape shape = tlc_func_find(m, "forward")->in[0]->shape;
     tlc_file_unmap(&file);
     *out = tlc_arena_printf(&ctx->arena, "%s/input.npy", dir);

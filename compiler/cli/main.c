@@ -17,6 +17,7 @@ static tlc_status run_help(tlc_ctx *ctx, const tlb_args *a)
 static tlc_command_fn *const commands[TLB_CMD_COUNT] = {
     [TLB_CMD_COMPILE] = tlc_cli_compile, [TLB_CMD_INSPECT] = tlc_cli_inspect,
     [TLB_CMD_VERIFY] = tlc_cli_verify,   [TLB_CMD_OPT] = tlc_cli_opt,
+    [TLB_CMD_COMPARE] = tlc_cli_compare,
     [TLB_CMD_TLC_HELP] = run_help,
 };
 

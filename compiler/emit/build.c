@@ -60,6 +60,31 @@ static void w_links(tlc_cwriter *w, const tlc_sources *s, const char *before)
             tlc_w(w, "%s%s", before, packages[i].link);
 }
 
+/* What the programs do without where it is not installed. */
+static bool draws(const tlc_sources *s)
+{
+    return tlc_sources_use(s, "", "cairo.h");
+}
+
+static const char make_cairo[] =
+    "# The trainer draws with cairo where that is installed (make CAIRO=no: no pictures).\n"
+    "CAIRO ?= $(shell pkg-config --exists cairo 2>/dev/null && echo yes)\n"
+    "ifeq ($(CAIRO),yes)\n"
+    "override CPPFLAGS += -DTLR_HAVE_CAIRO $(shell pkg-config --cflags cairo)\n"
+    "trainer: LDLIBS += $(shell pkg-config --libs cairo)\n"
+    "endif\n";
+
+static const char cmake_cairo[] =
+    "# The trainer draws with cairo where that is installed.\n"
+    "find_package(PkgConfig)\n"
+    "if(PKG_CONFIG_FOUND)\n"
+    "    pkg_check_modules(CAIRO IMPORTED_TARGET cairo)\n"
+    "endif()\n"
+    "if(CAIRO_FOUND)\n"
+    "    target_compile_definitions(tools PRIVATE TLR_HAVE_CAIRO)\n"
+    "    target_link_libraries(tools PkgConfig::CAIRO)\n"
+    "endif()\n";
+
 /* HEADER:PACKAGE of what the sources under `folder` include. */
 static void w_needs(tlc_cwriter *w, const tlc_sources *s, const char *folder)
 {
@@ -126,6 +151,8 @@ static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources
     tlc_w(w, "\nvpath %%.c src");
     w_folders(w, s, " ");
     tlc_w(w, "\n\n");
+    if (draws(s))
+        tlc_w(w, "%s\n", make_cairo);
 }
 
 const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s)
@@ -161,9 +188,9 @@ const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
     w_files(&w, s, PART_TOOLS, "\n    ");
     tlc_w(&w, ")\ntarget_link_libraries(tools compiled_model");
     w_links(&w, s, " ");
-    tlc_w(&w, ")\nforeach(program %spredictor)\n"
+    tlc_w(&w, ")\n%sforeach(program %spredictor)\n"
               "    add_executable(${program} src/runtime/cli/${program}_main.c src/the_model.c)\n"
               "    target_link_libraries(${program} tools)\nendforeach()\n",
-          e->step ? "trainer " : "");
+          draws(s) ? cmake_cairo : "", e->step ? "trainer " : "");
     return w.text;
 }

@@ -74,7 +74,7 @@ static void w_banner(const tlc_emission *e, tlc_cwriter *w)
           p->consts_bytes, p->params_bytes, p->vars_bytes);
     tlc_w(w, " *         activations a picture %" PRId64 ", training %" PRId64 "; fixed %" PRId64
              ", training %" PRId64 "; scratch a worker %" PRId64 "\n",
-          p->act_infer_bytes, p->act_train_bytes, p->fix_infer_bytes, p->fix_train_bytes,
+          p->act_infer_bytes, p->act_step_bytes, p->fix_infer_bytes, p->fix_step_bytes,
           p->scratch_bytes);
     tlc_w(w, " * n41_conv2d computes value %%41, which lies at AT_41; S41 is its shape.\n"
              " * Names from the model stand in comments alone, and only plain ones. */\n");

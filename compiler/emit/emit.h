@@ -2,6 +2,7 @@
 #ifndef TLC_EMIT_H
 #define TLC_EMIT_H
 
+#include "embedded.h"
 #include "plan.h"
 #include "tlr_model.h"
 
@@ -26,7 +27,6 @@ TLC_MUST_USE tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const
                                         const tlc_emit_spec *spec, int *out_files);
 
 /* Files of kernels/ and runtime/ that the build put into the program (cmake/embed.cmake). */
-typedef struct tlc_embedded { const char *path; const unsigned char *bytes; size_t n_bytes; } tlc_embedded;
 extern const tlc_embedded tlc_embedded_files[];
 extern const size_t tlc_n_embedded_files;
 #endif

@@ -154,16 +154,19 @@ static json_t *memory(const tlc_emission *e)
 {
     const tlc_plan *p = e->p;
     int64_t batch = e->spec->options->batch;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "batch",
+    int64_t peak = p->trains ? tlc_plan_peak(p, batch, true) : 0;
+    int64_t uncached = p->trains ? tlc_plan_peak_uncached(p, batch) : 0;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "batch",
                      (json_int_t)batch, "consts_bytes", (json_int_t)p->consts_bytes, "params_bytes",
                      (json_int_t)p->params_bytes, "vars_bytes", (json_int_t)p->vars_bytes,
-                     "act_infer_bytes", (json_int_t)p->act_infer_bytes, "act_train_bytes",
-                     (json_int_t)p->act_train_bytes, "fix_infer_bytes",
-                     (json_int_t)p->fix_infer_bytes, "fix_train_bytes",
-                     (json_int_t)p->fix_train_bytes, "scratch_bytes", (json_int_t)p->scratch_bytes,
+                     "act_infer_bytes", (json_int_t)p->act_infer_bytes, "act_features_bytes",
+                     (json_int_t)p->act_features_bytes, "act_step_bytes",
+                     (json_int_t)p->act_step_bytes, "fix_infer_bytes",
+                     (json_int_t)p->fix_infer_bytes, "fix_step_bytes",
+                     (json_int_t)p->fix_step_bytes, "scratch_bytes", (json_int_t)p->scratch_bytes,
                      "peak_infer_bytes", (json_int_t)tlc_plan_peak(p, batch, false),
-                     "peak_train_bytes",
-                     (json_int_t)(p->trains ? tlc_plan_peak(p, batch, true) : 0));
+                     "peak_train_bytes", (json_int_t)peak, "peak_train_uncached_bytes",
+                     (json_int_t)uncached);
 }
 
 static json_t *preprocess(const tlr_preprocess *p)

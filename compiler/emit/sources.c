@@ -66,11 +66,13 @@ static bool take_named(void *self, const char *name, size_t len)
 
 static bool is_root(const char *path, bool trains)
 {
-    if (!tlc_starts_with(path, "runtime/") || !tlc_ends_with(path, ".c"))
-        return false;
-    bool for_training =
-        tlc_starts_with(path, "runtime/train/") || tlc_starts_with(path, "runtime/cli/trainer");
-    return trains || !for_training;
+    static const char *const for_training[] = { "runtime/train/", "runtime/cli/trainer",
+                                                "runtime/cli/report", "runtime/cli/draw",
+                                                "runtime/image/tlr_encode" };
+    bool root = tlc_starts_with(path, "runtime/") && tlc_ends_with(path, ".c");
+    for (size_t i = 0; i < sizeof for_training / sizeof *for_training; ++i)
+        root = root && (trains || !tlc_starts_with(path, for_training[i]));
+    return root;
 }
 
 static void take_roots(const tlc_emission *e, selection *s)

@@ -12,7 +12,7 @@ tlc_status tlc_file_map(tlc_ctx *ctx, const char *path, tlc_file *out)
     int error = 0;
     tlc_status status = tlb_map_file(path, &map, &error);
     if (status != TLC_OK)
-        return tlc_fail(ctx, status, "E_INPUT", "%s",
+        return tlc_fail(ctx, status, "E_INPUT", "cannot read: %s",
                         error ? strerror(error) : "not a regular file");
     if ((int64_t)map.n_bytes > ctx->limits.max[TLB_LIMIT_FILE]) {
         int64_t found = (int64_t)map.n_bytes;

@@ -1,7 +1,8 @@
-/* import_util.c: limits, UTF-8 and a table of names. */
+/* import_util.c: limits, UTF-8, half numbers and a table of names. */
 #include "import_util.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,25 @@ bool tlc_is_utf8(const unsigned char *s, size_t n)
         n -= len;
     }
     return true;
+}
+
+/* --- numbers ------------------------------------------------------------- */
+
+float tlc_half_to_float(uint16_t h)
+{
+    int exponent = h >> 10 & 31, fraction = h & 1023;
+    float magnitude = exponent == 0    ? ldexpf((float)fraction, -24)
+                      : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                       : ldexpf((float)(1024 + fraction), exponent - 25);
+    return h & 0x8000 ? -magnitude : magnitude;
+}
+
+float tlc_bfloat_to_float(uint16_t b)
+{
+    uint32_t bits = (uint32_t)b << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
 }
 
 /* --- names --------------------------------------------------------------- */

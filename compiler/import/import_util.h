@@ -10,6 +10,10 @@ tlc_status tlc_over_limit(tlc_ctx *ctx, tlb_limit which, int64_t found);
 /* Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool tlc_is_utf8(const unsigned char *s, size_t n);
 
+/* IEEE 754 binary16 and bfloat16; both are exact in float. */
+float tlc_half_to_float(uint16_t half);
+float tlc_bfloat_to_float(uint16_t bfloat);
+
 /* Names to items, sorted once: n log n whatever the names (a hash can be made to collide). */
 typedef struct tlc_named {
     const char *name;

@@ -8,7 +8,6 @@
 #include "onnx_guard.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 /* Where a tensor may keep elements of a type besides raw_data. */
@@ -170,24 +169,6 @@ tlc_status tlc_onnx_tensor_check(tlc_onnx *o, const Onnx__TensorProto *t, tlc_on
 
 /* --- conversions --------------------------------------------------------- */
 
-/* IEEE 754 binary16; subnormals are exact in float. */
-static float half_to_float(uint16_t h)
-{
-    int exponent = h >> 10 & 31, fraction = h & 1023;
-    float magnitude = exponent == 0    ? ldexpf((float)fraction, -24)
-                      : exponent == 31 ? (fraction ? NAN : INFINITY)
-                                       : ldexpf((float)(1024 + fraction), exponent - 25);
-    return h & 0x8000 ? -magnitude : magnitude;
-}
-
-static float bfloat_to_float(uint16_t b)
-{
-    uint32_t bits = (uint32_t)b << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 static void convert_halves(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int64_t n,
                            float *to)
 {
@@ -198,7 +179,7 @@ static void convert_halves(const tlc_onnx_tensor *x, const Onnx__TensorProto *t,
             memcpy(&h, x->raw + 2 * i, sizeof h);
         else
             h = (uint16_t)t->int32_data[i];
-        to[i] = is_bfloat ? bfloat_to_float(h) : half_to_float(h);
+        to[i] = is_bfloat ? tlc_bfloat_to_float(h) : tlc_half_to_float(h);
     }
 }
 

@@ -570,7 +570,7 @@ static tlc_status call_tensor(tlc_pickle *p, const value *arguments)
                             "dimension %d is %" PRId64 ", at least 0", i, w->dim[i]);
     TLC_TRY(check_extent(p, w, a[0]));
     TLC_TRY(tlc_weight_check(p->ctx, w));
-    w->offset += a[0]->integer; /* inside the storage, as the view is */
+    w->offset += a[0]->from; /* inside the storage, as the view is */
     value *v = make(p, TLC_PICKLE_TENSOR);
     v->tensor = w;
     return push(p, v);
@@ -615,7 +615,7 @@ static tlc_status read_view(tlc_pickle *p, const value *view, value *storage)
     int64_t from = view->items[1]->integer, n = view->items[2]->integer;
     if (from < 0 || n < 0 || from > storage->view_elems || n > storage->view_elems - from)
         return bad_id(p, "has a view outside its storage");
-    storage->integer = from;
+    storage->from = from;
     storage->view_elems = n;
     return TLC_OK;
 }

@@ -25,16 +25,23 @@ typedef enum tlc_pickle_kind {
     TLC_PICKLE_MARK /* on the stack alone */
 } tlc_pickle_kind;
 
+/* Small, as a megabyte can make a million of them. */
 typedef struct tlc_pickle_value {
     tlc_pickle_kind kind;
-    int64_t integer;        /* BOOL, INT; STORAGE: where this view of it begins */
-    int64_t view_elems;     /* STORAGE: elements of the view */
-    const char *text;       /* TEXT: UTF-8 without NUL, ended by one */
-    struct tlc_pickle_value **items; /* TUPLE, LIST; DICT: key, value, key, value */
-    size_t n, cap;
-    const struct tlc_pickle_global *global;
-    tlc_storage *storage;
-    tlc_weight *tensor;     /* without a name */
+    union {
+        int64_t integer;  /* BOOL, INT */
+        const char *text; /* TEXT: UTF-8 without NUL, ended by one */
+        struct {          /* TUPLE, LIST; DICT: key, value, key, value */
+            struct tlc_pickle_value **items;
+            size_t n, cap;
+        };
+        struct { /* STORAGE: these elements of it */
+            tlc_storage *storage;
+            int64_t from, view_elems;
+        };
+        const struct tlc_pickle_global *global;
+        tlc_weight *tensor; /* without a name */
+    };
 } tlc_pickle_value;
 
 typedef struct tlc_pickle {

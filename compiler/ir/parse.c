@@ -78,16 +78,16 @@ static tlc_status parse_ref(tlc_parser *p, tlc_value **out)
 }
 
 /* One operation while it is read. */
+enum { MOST_RESULTS = 3, MOST_OPERANDS = 64 }; /* of any row of ops.def */
 typedef struct statement {
-    tlc_token place;                /* of its operator */
+    tlc_token place; /* of its operator */
     tlc_op op;
-    tlc_name name[1];               /* of its results: no operator has more */
-    tlc_value type[1];
+    tlc_name name[MOST_RESULTS];
+    tlc_value type[MOST_RESULTS];
     int n_results;
-    tlc_value *in[64];              /* as many as ops.def allows */
+    tlc_value *in[MOST_OPERANDS];
     int n_in;
 } statement;
-enum { MOST_RESULTS = 1, MOST_OPERANDS = 64 };
 
 #define TLC_OP(name, NAME, lo, hi, results, traits, meaning)                     \
     _Static_assert((results) <= MOST_RESULTS && (hi) <= MOST_OPERANDS, #name);
@@ -172,7 +172,8 @@ static tlc_status parse_statement(tlc_parser *p, tlc_func *f)
     TLC_TRY(tlc_node_infer(p->ctx, n));
     for (int i = 0; i < s.n_results; ++i) {
         TLC_TRY(check_declared(p, &s, n, i));
-        tlc_scope_add(&p->locals, s.name[i], n->out[i]);
+        if (!tlc_scope_add(&p->locals, s.name[i], n->out[i])) /* `%1, %1 : ...` */
+            return tlc_fail(p->ctx, TLC_E_MALFORMED, "E_DUPLICATE", "result %d is named twice", i);
     }
     return TLC_OK;
 }

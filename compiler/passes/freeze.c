@@ -185,6 +185,14 @@ static tlc_status apply(work *w, tlc_findings *found)
     return TLC_OK;
 }
 
+static bool trains_any(const work *w)
+{
+    for (size_t i = 0; i < w->m->n_globals; ++i)
+        if (is_trained(w, w->m->globals[i]))
+            return true;
+    return false;
+}
+
 tlc_status tlc_pass_freeze(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
 {
     work w = { .ctx = ctx, .m = m, .f = tlc_func_find(m, "forward"), .options = env->options };
@@ -193,10 +201,10 @@ tlc_status tlc_pass_freeze(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
     if (!w.f)
         return TLC_OK;
     TLC_TRY(decide(&w, env->findings));
-    TLC_TRY(apply(&w, env->findings));
-    if (env->options->train && !env->findings->n_trained)
+    if (env->options->train && !trains_any(&w))
         return tlc_fail(ctx, TLC_E_USAGE, "E_NOTHING_LEFT",
                         "everything is frozen, nothing left to train");
+    TLC_TRY(apply(&w, env->findings));
     env->facts |= TLC_FACT_FROZEN;
     return TLC_OK;
 }

@@ -33,8 +33,8 @@ const tlc_pass *tlc_pass_find(const char *name); /* NULL: none */
 
 /* Run one pass, then the verifier where ctx->verify_between_passes. */
 TLC_MUST_USE tlc_status tlc_pass_run(tlc_ctx *ctx, const tlc_pass *p, tlc_module *m, tlc_pass_env *env);
-/* Called after each pass of the pipeline; for --dump-after. May be NULL. */
-typedef void tlc_after_pass_fn(void *self, const tlc_pass *p, const tlc_module *m);
+/* Called after each pass of the pipeline, which an error ends; for --dump-after. May be NULL. */
+typedef tlc_status tlc_after_pass_fn(void *self, const tlc_pass *p, const tlc_module *m);
 /* The passes of `tlc compile`, in order (pipeline.c says why), up to assign_layouts. */
 TLC_MUST_USE tlc_status tlc_pipeline_run(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env,
                                          tlc_after_pass_fn *after, void *self);

@@ -119,7 +119,7 @@ tlc_status tlc_pipeline_run(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env,
         before_pass(p, m, env);
         TLC_TRY(tlc_pass_run(ctx, p, m, env));
         if (after)
-            after(self, p, m);
+            TLC_TRY(after(self, p, m));
     }
     return TLC_OK;
 }

@@ -4,66 +4,7 @@
  * asks for what its padding and its last window touch.  `literal` reads the planes from the
  * values' layouts, which assign_layouts has settled by then.  Choice goes by shape alone.
  */
-#include "kernel.h"
-#include "tlk.h"
-
-#include <inttypes.h>
-#include <math.h>
-
-/* --- pieces ------------------------------------------------------------------ */
-
-static const tlc_layout plain = { .kind = TLC_PLAIN };
-static const tlc_layout blocked = { .kind = TLC_C16 };
-
-static tlc_layout layout_of(tlc_layout_kind kind)
-{
-    return (tlc_layout){ .kind = kind };
-}
-
-/* One picture after another, in float: what every kernel here takes and gives. */
-static bool is_batch(const tlc_value *v)
-{
-    return v->type == TLC_F32 && tlc_shape_has_n(&v->shape);
-}
-
-static bool is_map(const tlc_value *v)
-{
-    return is_batch(v) && v->shape.rank == 4;
-}
-
-static int64_t channels(const tlc_value *v)
-{
-    return v->shape.rank > 1 ? v->shape.dim[1] : v->shape.dim[0];
-}
-
-/* ".x = { h, w, top, left, bottom, right }"; a value without planes counts as 1x1. */
-static void w_plane(tlc_cwriter *w, const char *field, const tlc_value *v)
-{
-    const bool map = v->shape.rank == 4;
-    const int *halo = v->layout.halo;
-    tlc_w(w, ", .%s = { %" PRId64 ", %" PRId64 ", %d, %d, %d, %d }", field,
-          map ? v->shape.dim[2] : 1, map ? v->shape.dim[3] : 1, halo[0], halo[1], halo[2],
-          halo[3]);
-}
-
-static void w_number(tlc_cwriter *w, const char *field, double x)
-{
-    tlc_w(w, ", .%s = ", field);
-    if (isinf(x))
-        tlc_w(w, x > 0 ? "INFINITY" : "-INFINITY");
-    else
-        tlc_w_double(w, x);
-}
-
-static void w_act(tlc_cwriter *w, tlc_act act, double lo, double hi)
-{
-    static const char *const names[] = { "TLK_ACT_NONE", "TLK_ACT_RELU", "TLK_ACT_CLIP" };
-    tlc_w(w, ", .act = %s", names[act]);
-    if (act != TLC_ACT_CLIP)
-        return;
-    w_number(w, "lo", lo);
-    w_number(w, "hi", hi);
-}
+#include "kernels_cpu.h"
 
 /* --- convolution ---------------------------------------------------------------- */
 
@@ -120,9 +61,6 @@ static void conv2d_literal(tlc_cwriter *w, const tlc_node *n)
     w_act(w, a->act, a->lo, a->hi);
     tlc_w(w, " }");
 }
-
-/* Padding 3 channels to a block of 16 would do five times the work. */
-enum { STEM_CHANNELS = 4 };
 
 static bool serves_stem(const tlc_node *n)
 {
@@ -538,6 +476,33 @@ static void relayout_literal(tlc_cwriter *w, const tlc_node *n)
     w_plane(w, "y", n->out[0]);
     tlc_w(w, " }");
 }
+
+static bool is_packed(const tlc_value *v)
+{
+    return v->layout.kind != TLC_PLAIN && v->layout.kind != TLC_C16;
+}
+
+static bool serves_relayout_weight(const tlc_node *n)
+{
+    return is_packed(n->in[0]) != is_packed(n->out[0]) && n->in[0]->shape.rank >= 2;
+}
+
+static void relayout_weight_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *s = &n->in[0]->shape;
+    const bool pack = is_packed(n->out[0]);
+    const tlc_value *packed = pack ? n->out[0] : n->in[0];
+    int64_t taps = s->rank == 4 ? s->dim[2] * s->dim[3] : 1;
+    tlc_w(w, "{ .oc = %" PRId64 ", .ic = %" PRId64 ", .taps = %" PRId64 ", .group = %" PRId64
+          ", .pack = %s }", s->dim[0], s->dim[1], taps,
+          packed->layout.kind == TLC_OI16 ? TLK_BLOCK : s->dim[1], pack ? "true" : "false");
+}
+
+const tlc_kernel_fns tlc_kernel_fns_relayout_weight = {
+    .serves = serves_relayout_weight,
+    .layouts = relayout_layouts,
+    .literal = relayout_weight_literal,
+};
 
 const tlc_kernel_fns tlc_kernel_fns_relayout = {
     .serves = serves_relayout,

@@ -2,108 +2,9 @@
  *
  * They serve every shape in plain layout; what they decline is an operator that mixes pictures
  * along the batch axis (a mean over it, a slice of it), which has no meaning for a symbolic n.
- *
- * Most kernels work picture by picture.  `picture` below is a shape without its batch axis: where
- * the leading dimension is a number the whole tensor counts as one picture, so that an operator
- * may treat that axis like any other.
+ * kernels_ref_grad.c has those of the backward pass.
  */
-#include "kernel.h"
-
-#include <inttypes.h>
-#include <math.h>
-
-/* --- pieces ------------------------------------------------------------------ */
-
-static bool serves_all(const tlc_node *n)
-{
-    (void)n;
-    return true;
-}
-
-static void plain_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
-{
-    for (int i = 0; i < n->n_in; ++i)
-        in[i] = (tlc_layout){ .kind = TLC_PLAIN };
-    for (int i = 0; i < n->n_out; ++i)
-        out[i] = (tlc_layout){ .kind = TLC_PLAIN };
-}
-
-#define REF_KERNEL(name, serves_fn)                        \
-    const tlc_kernel_fns tlc_kernel_fns_ref_##name = {     \
-        .serves = serves_fn,                               \
-        .layouts = plain_layouts,                          \
-        .literal = name##_literal,                         \
-    }
-
-/* The kernels' `batch`: 0 is the run's n. */
-static int64_t batch_of(const tlc_shape *s)
-{
-    return tlc_shape_has_n(s) ? 0 : s->dim[0];
-}
-
-/* Leading axes that the kernel's loop over pictures takes: 1 or none. */
-static int batch_axes(const tlc_shape *s)
-{
-    return tlc_shape_has_n(s) ? 1 : 0;
-}
-
-static tlc_shape picture(const tlc_shape *s)
-{
-    int skip = batch_axes(s);
-    return tlc_shape_make(s->rank - skip, s->dim + skip);
-}
-
-static int64_t picture_batch(const tlc_shape *s)
-{
-    return tlc_shape_has_n(s) ? 0 : 1;
-}
-
-static int64_t product(const int64_t *dim, int count)
-{
-    int64_t p = 1;
-    for (int i = 0; i < count; ++i)
-        p *= dim[i];
-    return p;
-}
-
-static void row_major(const tlc_shape *s, int64_t stride[TLC_MAX_RANK])
-{
-    int64_t step = 1;
-    for (int i = s->rank - 1; i >= 0; --i) {
-        stride[i] = step;
-        step *= s->dim[i];
-    }
-}
-
-/* A double as C spells it. */
-static void w_number(tlc_cwriter *w, double x)
-{
-    if (isinf(x))
-        tlc_w(w, x > 0 ? "INFINITY" : "-INFINITY");
-    else
-        tlc_w_double(w, x);
-}
-
-static void w_list(tlc_cwriter *w, const char *field, const int64_t *v, int count)
-{
-    /* An empty list still needs an element in C11. */
-    tlc_w(w, ", .%s = { %" PRId64, field, count ? v[0] : 0);
-    for (int i = 1; i < count; ++i)
-        tlc_w(w, ", %" PRId64, v[i]);
-    tlc_w(w, " }");
-}
-
-static void w_act(tlc_cwriter *w, tlc_act act, double lo, double hi)
-{
-    static const char *const names[] = { "TLK_ACT_NONE", "TLK_ACT_RELU", "TLK_ACT_CLIP" };
-    tlc_w(w, ", .act = %s", names[act]);
-    if (act != TLC_ACT_CLIP)
-        return;
-    tlc_w(w, ", .lo = ");
-    w_number(w, lo);
-    tlc_w(w, ", .hi = ");
-    w_number(w, hi);
-}
+#include "kernels_ref.h"
 
 /* --- convolution, linear ------------------------------------------------------- */
 
@@ -172,8 +73,9 @@ REF_KERNEL(linear_grad_w, serves_all);
 
 static void bias_grad_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    tlc_w(w, "{ .batch = %" PRId64 ", .out = %" PRId64 " }", batch_of(&n->in[0]->shape),
-          n->in[0]->shape.dim[1]);
+    const tlc_shape *dy = &n->in[0]->shape;
+    tlc_w(w, "{ .batch = %" PRId64 ", .out = %" PRId64 ", .plane = %" PRId64 " }", batch_of(dy),
+          dy->dim[1], product(dy->dim + 2, dy->rank - 2));
 }
 REF_KERNEL(bias_grad, serves_all);
 
@@ -305,33 +207,18 @@ REF_KERNEL(cross_entropy_grad, serves_all);
 
 /* --- pooling, reduction -------------------------------------------------------------- */
 
-static void w_pool(tlc_cwriter *w, const tlc_node *n)
-{
-    const tlc_pool2d_attrs *a = TLC_ATTRS(n, tlc_pool2d_attrs);
-    const int64_t *x = n->in[0]->shape.dim, *y = n->out[0]->shape.dim;
-    const int64_t *s = a->stride.v, *d = a->dilation.v, *p = a->pad.v;
-    tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64,
-          batch_of(&n->in[0]->shape), x[1], x[2], x[3]);
-    tlc_w(w, ", .oh = %" PRId64 ", .ow = %" PRId64 ", .kh = %" PRId64 ", .kw = %" PRId64, y[2],
-          y[3], a->kernel.v[0], a->kernel.v[1]);
-    tlc_w(w, ", .stride_h = %" PRId64 ", .stride_w = %" PRId64, s[0], s[1]);
-    tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, d[0], d[1]);
-    tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64 ", .pad_bottom = %" PRId64
-          ", .pad_right = %" PRId64, p[0], p[1], p[2], p[3]);
-}
-
 static void max_pool2d_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    w_pool(w, n);
+    w_pool(w, TLC_ATTRS(n, tlc_pool2d_attrs), n->in[0], n->out[0]);
     tlc_w(w, " }");
 }
 REF_KERNEL(max_pool2d, serves_all);
 
 static void avg_pool2d_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    w_pool(w, n);
+    w_pool(w, TLC_ATTRS(n, tlc_pool2d_attrs), n->in[0], n->out[0]);
     tlc_w(w, ", .count_include_pad = %s }",
-          TLC_ATTRS(n, tlc_pool2d_attrs)->count_include_pad ? "true" : "false");
+          w_bool(TLC_ATTRS(n, tlc_pool2d_attrs)->count_include_pad));
 }
 REF_KERNEL(avg_pool2d, serves_all);
 
@@ -476,35 +363,30 @@ REF_KERNEL(copy, serves_all);
 
 /* --- optimizers ---------------------------------------------------------------------- */
 
-static const char *yes(bool b)
-{
-    return b ? "true" : "false";
-}
-
 static void sgd_literal(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "{ .elems = %" PRId64 ", .nesterov = %s }", tlc_shape_elems(&n->in[0]->shape),
-          yes(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
+          w_bool(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
 }
 REF_KERNEL(sgd, serves_all);
 
 static void adam_literal(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "{ .elems = %" PRId64 ", .decoupled = %s }", tlc_shape_elems(&n->in[0]->shape),
-          yes(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
+          w_bool(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
 }
 REF_KERNEL(adam, serves_all);
 
 static void linear_sgd_literal(tlc_cwriter *w, const tlc_node *n)
 {
     w_linear_shape(w, n->in[2], n->in[3]);
-    tlc_w(w, ", .nesterov = %s }", yes(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
+    tlc_w(w, ", .nesterov = %s }", w_bool(TLC_ATTRS(n, tlc_sgd_attrs)->nesterov));
 }
 REF_KERNEL(linear_sgd, serves_all);
 
 static void linear_adam_literal(tlc_cwriter *w, const tlc_node *n)
 {
     w_linear_shape(w, n->in[3], n->in[4]);
-    tlc_w(w, ", .decoupled = %s }", yes(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
+    tlc_w(w, ", .decoupled = %s }", w_bool(TLC_ATTRS(n, tlc_adam_attrs)->decoupled));
 }
 REF_KERNEL(linear_adam, serves_all);

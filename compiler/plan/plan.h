@@ -21,9 +21,12 @@ typedef struct tlc_plan {
                                 * in order); NULL: a view, which has no code */
     bool *derived;             /* by value id: a state that @prepare makes; lies at the start of fix */
     bool trains;               /* there is a @step */
+    bool prefix;               /* there is a @features */
     int64_t consts_bytes, params_bytes, vars_bytes;
-    int64_t act_infer_bytes, act_train_bytes; /* for n = 1 */
-    int64_t fix_infer_bytes, fix_train_bytes;
+    int64_t act_infer_bytes;   /* for n = 1, as the next two: any function but @step */
+    int64_t act_features_bytes, act_step_bytes; /* @features, @prepare; @head, @step */
+    int64_t fix_infer_bytes, fix_step_bytes;    /* the same two sides: see tlr_model.h */
+    int64_t derived_step_bytes; /* of derived states that @head or @step read: first in fix */
     int64_t scratch_bytes;     /* for each worker */
 } tlc_plan;
 
@@ -37,9 +40,11 @@ int64_t tlc_plan_offsets(tlc_arena *scratch, tlc_buffer *buffers, size_t count, 
 bool tlc_plan_check(const tlc_buffer *buffers, size_t count, int64_t total);
 
 TLC_MUST_USE tlc_status tlc_plan_make(tlc_ctx *ctx, const tlc_module *m, const tlc_options *o, tlc_plan *out);
-/* Bytes at the worst moment: weights mapped, vars (training alone), act, fix, one worker's scratch.
- * INT64_MAX where the sum does not fit. */
+/* Bytes at the worst moment, one worker's scratch included; INT64_MAX where the sum does not fit.
+ * train: features are computed once, before the first step, so the larger of the two moments. */
 int64_t tlc_plan_peak(const tlc_plan *p, int64_t batch, bool train);
+/* The same for training that computes features in every step (--no-cache): both at one time. */
+int64_t tlc_plan_peak_uncached(const tlc_plan *p, int64_t batch);
 /* The largest batch whose peak (training, where there is a @step) fits in `bytes`; 0: none. */
 int64_t tlc_plan_fit(const tlc_plan *p, int64_t bytes);
 #endif

@@ -102,10 +102,11 @@ static inline void tlk_ref_linear_grad_w_item(const tlk_ref_linear_grad_w *s, in
             (tlk_real)tlk_ref_dot(pictures, dy + item, s->out, x + i, s->in);
 }
 
-/* db[out] = dy summed over the batch; an item is an output. */
+/* db[out] = dy[n][out][plane] summed over batch and plane; an item is an output. */
 typedef struct tlk_ref_bias_grad {
     int64_t batch;
     int out;
+    int64_t plane; /* 1 for a linear layer's */
 } tlk_ref_bias_grad;
 
 static inline int64_t tlk_ref_bias_grad_items(const tlk_ref_bias_grad *s, int64_t n)
@@ -119,7 +120,8 @@ static inline void tlk_ref_bias_grad_item(const tlk_ref_bias_grad *s, int64_t it
 {
     double sum = 0;
     for (int64_t i = 0; i < tlk_ref_pictures(s->batch, n); ++i)
-        sum += (double)dy[i * s->out + item];
+        for (int64_t k = 0; k < s->plane; ++k)
+            sum += (double)dy[(i * s->out + item) * s->plane + k];
     db[item] = (tlk_real)sum;
 }
 

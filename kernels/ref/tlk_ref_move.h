@@ -148,4 +148,29 @@ static inline void tlk_ref_copy_item(const tlk_ref_copy *s, int64_t item, int64_
         y[i] = x[i];
 }
 
+/* The gradient of slice: dy in its places of x, zero elsewhere. */
+typedef struct tlk_ref_slice_grad {
+    int64_t batch;
+    int rank;
+    int64_t dim[TLK_REF_RANK], stride[TLK_REF_RANK]; /* of dy, and of its places in x */
+    int64_t offset, out_elems;                       /* of a picture of x */
+} tlk_ref_slice_grad;
+
+static inline int64_t tlk_ref_slice_grad_items(const tlk_ref_slice_grad *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_slice_grad_item(const tlk_ref_slice_grad *s, int64_t item, int64_t n,
+                                           const tlk_real *dy, tlk_real *dx)
+{
+    (void)n;
+    int64_t elems = tlk_ref_product(s->rank, s->dim);
+    dx += item * s->out_elems;
+    for (int64_t i = 0; i < s->out_elems; ++i)
+        dx[i] = 0;
+    for (int64_t i = 0; i < elems; ++i)
+        dx[s->offset + tlk_ref_offset(i, s->rank, s->dim, s->stride)] = dy[item * elems + i];
+}
+
 #endif

@@ -43,6 +43,32 @@ static inline void tlk_ref_softmax_item(const tlk_ref_softmax *s, int64_t item, 
     }
 }
 
+/* dx = y * (dy - sum of dy * y) along the same axis; an item is a picture. */
+typedef struct tlk_ref_softmax_grad {
+    int64_t batch;
+    int64_t outer, size, inner;
+} tlk_ref_softmax_grad;
+
+static inline int64_t tlk_ref_softmax_grad_items(const tlk_ref_softmax_grad *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n);
+}
+
+static inline void tlk_ref_softmax_grad_item(const tlk_ref_softmax_grad *s, int64_t item,
+                                             int64_t n, const tlk_real *dy, const tlk_real *y,
+                                             tlk_real *dx)
+{
+    (void)n;
+    for (int64_t row = 0; row < s->outer * s->inner; ++row) {
+        int64_t at = (item * s->outer + row / s->inner) * s->size * s->inner + row % s->inner;
+        double dot = 0;
+        for (int64_t i = 0; i < s->size; ++i)
+            dot += (double)dy[at + i * s->inner] * y[at + i * s->inner];
+        for (int64_t i = 0; i < s->size; ++i, at += s->inner)
+            dx[at] = (tlk_real)((double)y[at] * ((double)dy[at] - dot));
+    }
+}
+
 /* loss[n] of z[n,classes] and labels; an item is a picture. */
 typedef struct tlk_ref_cross_entropy {
     int64_t batch;

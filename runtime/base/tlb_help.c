@@ -30,11 +30,15 @@ static const struct {
     { TLB_CMD_INSPECT, "  tlc inspect net.onnx\n" },
     { TLB_CMD_VERIFY, "  tlc verify net.onnx --input x.npy\n" },
     { TLB_CMD_OPT, "  tlc opt --pass canonicalise --pass fold_bn net.tir\n" },
+    { TLB_CMD_COMPARE, "  tlc compare runs/*\n"
+                       "  tlc compare build/run-a build/run-b -o build/compare.png\n" },
     { TLB_CMD_TRAIN, "  trainer train photos --epochs 10 --lr 1e-4 --out build/run\n"
                      "  trainer train photos --out build/run --resume\n" },
     { TLB_CMD_EVAL, "  trainer eval photos/valid --run build/run\n" },
     { TLB_CMD_PREDICT, "  trainer predict --run build/run a.jpg b.png --csv\n" },
     { TLB_CMD_EXPORT, "  trainer export --run build/run -o build/app\n" },
+    { TLB_CMD_REPORT, "  trainer report --run build/run\n" },
+    { TLB_CMD_PREVIEW, "  trainer preview photos -o preview.png\n" },
     { TLB_CMD_INFER, "  predictor infer --input x.npy --output y.npy --value features\n" },
     { TLB_CMD_CLASSIFY, "  predictor classify --weights build/app/weights.bin a.jpg\n" },
     { TLB_CMD_BENCH, "  predictor bench --batch 16 --seconds 3\n" },

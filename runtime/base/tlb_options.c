@@ -120,9 +120,7 @@ static int edit_distance(const char *a, const char *b)
     return d[na][nb];
 }
 
-/* Keep `candidate` if it begins with what was typed or is two edits away, and is the nearest: one
- * edit before a beginning before two edits. */
-static void consider(const char *typed, const char *candidate, const char **best, int *distance)
+void tlb_suggest(const char *typed, const char *candidate, const char **best, int *distance)
 {
     enum { ONE_EDIT = 1, BEGINNING, TWO_EDITS, TOO_FAR };
     int edits = edit_distance(typed, candidate), d = TOO_FAR;
@@ -147,10 +145,10 @@ static tlb_status unknown_option(const tlb_args *a, const char *typed)
 {
     char shown[TLB_ESCAPED_NAME_BYTES], hint[64];
     const char *best = NULL;
-    int distance = 4;
+    int distance = TLB_FAR;
     for (int i = 0; i < TLB_OPT_COUNT; ++i)
         if (serves(a, i))
-            consider(typed, tlb_option_rows[i].name, &best, &distance);
+            tlb_suggest(typed, tlb_option_rows[i].name, &best, &distance);
     tlb_escape_name(shown, sizeof shown, typed, strlen(typed));
     if (best)
         snprintf(hint, sizeof hint, "did you mean --%s?", best);
@@ -161,10 +159,10 @@ static tlb_status unknown_command(const tlb_args *a, const char *typed)
 {
     char shown[TLB_ESCAPED_NAME_BYTES], hint[64];
     const char *best = NULL;
-    int distance = 4;
+    int distance = TLB_FAR;
     for (int i = 0; i < TLB_CMD_COUNT; ++i)
         if (tlb_commands[i].program == a->program)
-            consider(typed, tlb_commands[i].name, &best, &distance);
+            tlb_suggest(typed, tlb_commands[i].name, &best, &distance);
     tlb_escape_name(shown, sizeof shown, typed, strlen(typed));
     if (best)
         snprintf(hint, sizeof hint, "did you mean %s?", best);

@@ -69,6 +69,11 @@ static inline int64_t tlb_int(const tlb_args *a, tlb_option o) { return a->value
 static inline double tlb_num(const tlb_args *a, tlb_option o) { return a->value[o].number; }
 static inline const char *tlb_text(const tlb_args *a, tlb_option o) { return a->value[o].text; }
 
+/* Keep `candidate` in *best if it begins with what was typed or is two edits away, and is the
+ * nearest so far; *distance starts as TLB_FAR. */
+enum { TLB_FAR = 4 };
+void tlb_suggest(const char *typed, const char *candidate, const char **best, int *distance);
+
 /* Print an error line for the program and return `code`: WHAT is printf-formatted. */
 tlb_status tlb_error(const tlb_args *a, tlb_status code, const char *id, const char *file,
                      const char *where, const char *hint, const char *fmt, ...)

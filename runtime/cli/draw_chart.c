@@ -16,6 +16,7 @@ enum {
 typedef struct frame {
     tlr_box plot;
     double x_lo, x_hi, y_lo, y_hi;
+    double x_first, x_last;  /* of the data */
     tlr_ticks x_ticks, y_ticks;
 } frame;
 
@@ -38,6 +39,8 @@ static void find_x_range(const tlr_chart *c, frame *f)
             widen(c->line[i].x[k], &f->x_lo, &f->x_hi);
     if (!(f->x_lo <= f->x_hi))
         f->x_lo = f->x_hi = 1;
+    f->x_first = f->x_lo;
+    f->x_last = f->x_hi;
     if (f->x_lo == f->x_hi) { /* one point lies in the middle */
         f->x_lo -= 1;
         f->x_hi += 1;
@@ -159,18 +162,27 @@ static void draw_y_axis(tlr_canvas *s, const tlr_chart *c, const frame *f)
     }
 }
 
+static void draw_x_tick(tlr_canvas *s, const frame *f, double v)
+{
+    char text[32];
+    tick_text(text, v, &f->x_ticks, false);
+    tlr_label l = { x_at(f, v), f->plot.y + f->plot.h + 36, 0.5, 0, 0, s->theme->muted };
+    tlr_canvas_text(s, &l, text);
+}
+
+/* What is counted has its first number too, where it keeps clear of the round ones. */
 static void draw_x_axis(tlr_canvas *s, const tlr_chart *c, const frame *f)
 {
-    double bottom = f->plot.y + f->plot.h;
-    for (int i = 0; i < f->x_ticks.n; ++i) {
-        char text[32];
-        double x = x_at(f, f->x_ticks.at[i]);
-        if (c->whole_x && f->x_ticks.at[i] < 1)
-            continue; /* nothing is counted from 0 */
-        tick_text(text, f->x_ticks.at[i], &f->x_ticks, false);
-        tlr_label l = { x, bottom + 36, 0.5, 0, 0, s->theme->muted };
-        tlr_canvas_text(s, &l, text);
+    double bottom = f->plot.y + f->plot.h, next = INFINITY;
+    for (int i = f->x_ticks.n - 1; i >= 0; --i) {
+        double v = f->x_ticks.at[i];
+        if (c->whole_x && (v < f->x_first || v > f->x_last))
+            continue;
+        draw_x_tick(s, f, v);
+        next = v;
     }
+    if (c->whole_x && x_at(f, next) - x_at(f, f->x_first) > 50)
+        draw_x_tick(s, f, f->x_first);
     if (!c->x_title)
         return;
     tlr_label l = { f->plot.x + f->plot.w / 2, bottom + TICK_H + 32, 0.5, 0, 0, s->theme->muted };

@@ -17,6 +17,8 @@ enum {
     RECALL_W = 130, SPACE = 14, LEAST_W = 720, PAIR_H = 52, PAIRS_W = 1600, BLUE = 0, ORANGE = 1
 };
 
+#define LEAST_SHADE 0.15 /* one error in thousands is still seen */
+
 int64_t tlr_row_sum(const int64_t *counts, size_t n_classes, size_t row)
 {
     int64_t sum = 0;
@@ -89,7 +91,7 @@ static void cell_text(const tlr_canvas *s, char buf[32], int64_t n, double most)
 static void draw_cell(tlr_canvas *s, const matrix *m, size_t row, size_t col, int64_t sum)
 {
     int64_t count = m->counts[row * m->n + col];
-    double share = sum > 0 ? sqrt((double)count / (double)sum) : 0;
+    double share = count > 0 ? fmax(sqrt((double)count / (double)sum), LEAST_SHADE) : 0;
     uint32_t hue = s->theme->series[row == col ? BLUE : ORANGE];
     uint32_t ground = tlr_mix(s->theme->ground, hue, share);
     char text[32];

@@ -23,6 +23,8 @@ tlb_status trainer_eval(trainer *t);
 tlb_status trainer_predict(trainer *t);
 tlb_status trainer_export(trainer *t);
 tlb_status trainer_info(trainer *t);
+tlb_status trainer_report(trainer *t);
+tlb_status trainer_preview(trainer *t);
 
 /* --- trainer_main.c ----------------------------------------------------------------------- */
 
@@ -119,6 +121,11 @@ tlb_status trainer_run_find(trainer_run *r, const tlb_args *a);
 void trainer_run_undo(trainer_run *r);
 void trainer_run_close(trainer_run *r);
 const char *trainer_run_photos(const trainer_run *r, const tlb_args *a); /* argument or as then */
+
+/* --- trainer_report.c: what the report and `preview` show ---------------------------------- */
+
+/* The first pictures of the first batch with this seed: [{path, label}]; arrays: null. */
+json_t *trainer_preview_list(const trainer_data *d, uint64_t seed);
 
 /* --- trainer_progress.c ------------------------------------------------------------------- */
 

@@ -177,6 +177,8 @@ void trainer_data_close(trainer_data *d)
 /* Each picture's warning once, in the list's order. */
 void trainer_data_warnings(trainer_data *d)
 {
+    if (strcmp(tlb_text(d->args, TLB_OPT_BAD_IMAGES), "skip") == 0)
+        return; /* shown when all were decoded at the start */
     int64_t n = d->samples.n_train + d->samples.n_valid;
     for (int64_t i = 0; d->paths && i < n; ++i)
         if (d->status[i] == TLB_OK && d->notes[i].warning) {

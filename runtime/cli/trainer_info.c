@@ -67,18 +67,40 @@ static void print_trained(const trainer *t)
     printf("; %s (--optimizer)\n", optimizer_name(m->optimizer));
 }
 
+/* What a moment of training holds at once: see tlr_model.h. */
+static void print_moment(const char *label, const char *what, int64_t vars, int64_t act,
+                         int64_t fix)
+{
+    char text[4][32];
+    const tlr_model *m = tlr_the_model;
+    int64_t always = m->consts_bytes + m->scratch_bytes;
+    printf("%-10s%s: constants %s", label, what, tlb_show_bytes(text[0], m->consts_bytes));
+    if (vars > 0)
+        printf(" + trained and optimizer %s", tlb_show_bytes(text[1], vars));
+    printf("\n          + activations %s", tlb_show_bytes(text[2], act * m->max_batch));
+    printf(" + fixed %s", tlb_show_bytes(text[3], fix));
+    printf(" + scratch %s", tlb_show_bytes(text[0], m->scratch_bytes));
+    printf(" = %s\n", tlb_show_bytes(text[1], always + vars + act * m->max_batch + fix));
+}
+
 static void print_memory(void)
 {
-    char text[5][32];
+    char text[3][32];
     const tlr_model *m = tlr_the_model;
-    printf("memory    batch %d (--batch): weights %s + activations %s + gradients %s\n",
-           m->max_batch, tlb_show_bytes(text[0], m->consts_bytes + m->vars_bytes),
-           tlb_show_bytes(text[1], m->act_train_bytes * m->max_batch),
-           tlb_show_bytes(text[2], m->fix_train_bytes));
-    printf("          + scratch %s = peak %s with one thread; %s a picture\n",
-           tlb_show_bytes(text[3], m->scratch_bytes),
-           tlb_show_bytes(text[4], tlr_train_peak_bytes(m, m->max_batch)),
-           tlb_show_bytes(text[0], m->act_train_bytes));
+    if (!m->step.run) {
+        print_moment("memory", "", m->params_bytes, m->act_infer_bytes, m->fix_infer_bytes);
+        return;
+    }
+    if (m->features.run)
+        print_moment("memory", "features", 0, m->act_features_bytes, m->fix_infer_bytes);
+    print_moment(m->features.run ? "" : "memory", "steps", m->vars_bytes, m->act_step_bytes,
+                 m->fix_step_bytes);
+    printf("          batch %d (--batch): peak %s", m->max_batch,
+           tlb_show_bytes(text[0], tlr_train_peak_bytes(m, m->max_batch, true)));
+    if (m->features.run)
+        printf("; %s with --no-cache",
+               tlb_show_bytes(text[1], tlr_train_peak_bytes(m, m->max_batch, false)));
+    printf("; %s a thread\n", tlb_show_bytes(text[2], m->scratch_bytes));
 }
 
 static void print_preprocess(void)
@@ -176,7 +198,7 @@ static tlb_status print_json(const trainer *t, const trainer_run *run)
                           "parameters", (json_int_t)m->params_total, "parameters_trained",
                           (json_int_t)m->params_trained, "n_classes", m->n_classes, "classes",
                           classes, "optimizer", optimizer_name(m->optimizer), "peak_bytes",
-                          (json_int_t)tlr_train_peak_bytes(m, m->max_batch));
+                          (json_int_t)tlr_train_peak_bytes(m, m->max_batch, true));
     for (size_t i = 0; j && i < sizeof keys / sizeof *keys; ++i) {
         json_t *part = json_object_get(t->manifest, keys[i]);
         json_object_set(j, keys[i], part ? part : json_null());

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* --- signals ------------------------------------------------------------------------------ */
 
@@ -106,6 +107,8 @@ static tlb_status open_weights(trainer *t)
         return tlb_error(t->args, status, "E_INPUT", "weights.bin", NULL, NULL, "cannot read: %s",
                          error ? strerror(error) : "not a regular file");
     tlr_status checked = tlr_weights_check(tlr_the_model, t->weights.bytes, t->weights.n_bytes, 0);
+    /* What the checksum read is dropped again: most of it may be places of values drawn later. */
+    madvise(t->weights.bytes, t->weights.n_bytes, MADV_DONTNEED);
     return checked == TLR_OK ? TLB_OK : tlr_cli_weights_error(t->args, checked, "weights.bin");
 }
 
@@ -160,6 +163,8 @@ static tlb_status run_command(trainer *t)
     case TLB_CMD_PREDICT: return trainer_predict(t);
     case TLB_CMD_EXPORT: return trainer_export(t);
     case TLB_CMD_INFO: return trainer_info(t);
+    case TLB_CMD_REPORT: return trainer_report(t);
+    case TLB_CMD_PREVIEW: return trainer_preview(t);
     default: return TLB_E_INTERNAL;
     }
 }
@@ -175,6 +180,8 @@ int main(int argc, char **argv)
     tlb_status status =
         tlb_args_parse(&args, TLB_PROGRAM_TRAINER, argc, argv, tlr_cli_version("trainer"), &done);
     if (status != TLB_OK || done) {
+        status = tlr_cli_end(&args, status);
+        tlb_args_free(&args);
         free(typed);
         return status;
     }

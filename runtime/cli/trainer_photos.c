@@ -143,7 +143,7 @@ static tlb_status stop_at_first(const trainer_data *d, const check *c)
     return TLB_OK;
 }
 
-/* Bad pictures leave the list, each with a warning. */
+/* Bad pictures leave the list, each with a warning; so has what was decoded all the same. */
 static void skip_bad(trainer_data *d, trainer_list *l, const check *c)
 {
     size_t kept = 0;
@@ -157,6 +157,7 @@ static void skip_bad(trainer_data *d, trainer_list *l, const check *c)
             ++d->skipped;
             continue;
         }
+        (void)tlr_cli_picture_note(d->args, l->paths[i], TLB_OK, &c->notes[i]);
         char *path = l->paths[i];
         l->paths[i] = NULL;
         l->paths[kept] = path;

@@ -240,9 +240,21 @@ static tlb_status settle_resumed(trainer_run *r, tlb_args *a)
     return status == TLB_OK ? settle_options(r, a) : status;
 }
 
+/* The compiled folder is replaced whole by the next compile, and a run in it would go with it. */
+static bool lies_in_compiled(const char *path)
+{
+    char *compiled = tlr_cli_beside("");
+    bool inside = compiled && lies_inside(path, compiled);
+    free(compiled);
+    return inside;
+}
+
 static tlb_status settle_new(const trainer_run *r, const tlb_args *a, const char *photos)
 {
     struct stat st;
+    if (lies_in_compiled(r->path ? r->path : "runs"))
+        return tlb_error(a, TLB_E_USAGE, "E_INSIDE", r->path ? r->path : "runs", NULL, "-o RUN",
+                         "run folder is inside the compiled folder");
     if (!r->path)
         return TLB_OK;
     if (photos && lies_inside(r->path, photos))
@@ -287,15 +299,16 @@ static json_t *strings(char *const *text, int n)
     return list;
 }
 
-static json_t *describe_data(const trainer_data *d)
+static json_t *describe_data(const trainer_data *d, uint64_t seed)
 {
     const char *valid = d->samples.n_valid > 0 ? d->train_name : NULL; /* split off, or beside */
-    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:s}", "train",
+    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "train",
                      tlb_json_string(d->train_name), "valid",
                      valid ? tlb_json_string(valid) : json_null(), "classes",
                      strings(d->classes, d->n_classes), "train_n",
                      (json_int_t)d->samples.n_train, "valid_n", (json_int_t)d->samples.n_valid,
-                     "skipped", (json_int_t)d->skipped, "hash", d->hash);
+                     "skipped", (json_int_t)d->skipped, "hash", d->hash, "preview",
+                     trainer_preview_list(d, seed));
 }
 
 static json_t *describe_run(const trainer_run *r, const trainer *t, const trainer_data *d)
@@ -309,7 +322,8 @@ static json_t *describe_run(const trainer_run *r, const trainer *t, const traine
                      "command", strings(t->argv, t->argc), "model", "name", m->name,
                      "graph_sha256", m->graph_sha256, "target", m->target, "precision",
                      m->precision, "parameters", (json_int_t)m->params_total, "trained",
-                     (json_int_t)m->params_trained, "data", describe_data(d), "options", options,
+                     (json_int_t)m->params_trained, "data",
+                     describe_data(d, (uint64_t)tlb_int(t->args, TLB_OPT_SEED)), "options", options,
                      "result");
 }
 

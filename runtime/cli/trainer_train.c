@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "trainer_cli.h"
 
+#include "report.h"
 #include "tlb_escape.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static tlb_status make_trainer(training *g)
     char need[32];
     return tlb_error(a, status, tlr_cli_id(status), NULL, NULL, NULL,
                      "out of memory or threads: %s and %d threads",
-                     tlb_show_bytes(need, tlr_train_peak_bytes(tlr_the_model, c.batch)),
+                     tlb_show_bytes(need, tlr_train_peak_bytes(tlr_the_model, c.batch, c.cache)),
                      c.threads);
 }
 
@@ -102,7 +103,7 @@ static void print_photos(const training *g)
     putchar('\n');
 }
 
-static void print_end(const training *g, const trainer_result *r)
+static void print_end(const training *g, const trainer_result *r, bool drawn)
 {
     const tlr_progress *p = tlr_trainer_progress(g->tr);
     const tlr_costs *cost = tlr_trainer_costs(g->tr);
@@ -111,13 +112,13 @@ static void print_end(const training *g, const trainer_result *r)
         printf("best      epoch %" PRId64 ": %s of %s (95 %%: %.1f to %.1f)\n", p->best_epoch,
                tlb_show_percent(text[0], r->score.accuracy), tlb_show_count(text[1], r->score.n),
                100 * r->low, 100 * r->high);
-    int64_t peak = tlr_train_peak_bytes(tlr_the_model, tlr_the_model->max_batch);
+    int64_t peak = tlr_trainer_peak_bytes(g->tr);
     printf("time      %s: features %s, steps %s; peak %s\n",
            trainer_clock(text[0], seconds_now() - g->began),
            trainer_clock(text[1], cost->features_s),
            trainer_clock(text[2], cost->train_s + cost->valid_s), tlb_show_bytes(text[3], peak));
-    printf("files     %s: best.json, metrics.jsonl, predictions.jsonl\n",
-           trainer_safe(g->run.path));
+    printf("files     %s: %sbest.json, metrics.jsonl, predictions.jsonl\n",
+           trainer_safe(g->run.path), drawn ? "report.html, " : "");
     printf("next      %s export --run %s -o build/app\n", trainer_shell(g->t->argv[0]),
            trainer_shell(g->run.path));
 }
@@ -143,7 +144,7 @@ static void print_interrupted(const training *g)
 static json_t *cost_json(const training *g)
 {
     const tlr_costs *c = tlr_trainer_costs(g->tr);
-    int64_t peak = tlr_train_peak_bytes(tlr_the_model, tlr_the_model->max_batch);
+    int64_t peak = tlr_trainer_peak_bytes(g->tr);
     return json_pack("{s:f, s:f, s:f, s:f, s:I, s:i}", "wall_s", seconds_now() - g->began,
                      "features_s", c->features_s, "train_s", c->train_s, "valid_s", c->valid_s,
                      "peak_bytes", (json_int_t)peak, "threads", trainer_threads(g->t->args));
@@ -233,10 +234,11 @@ static tlb_status finish(training *g)
         set_result(g, &r);
         status = finish_json(g, TLB_OK);
     }
+    bool drawn = status == TLB_OK && tlr_report_write(g->t->args, g->run.path) == TLB_OK;
     if (status == TLB_OK && g->t->args->json)
         print_run_json(g);
     if (status == TLB_OK && reports(g))
-        print_end(g, &r);
+        print_end(g, &r, drawn);
     trainer_result_free(&r);
     return status;
 }
@@ -263,15 +265,17 @@ static tlb_status ended(training *g, tlb_status status)
         trainer_run_undo(&g->run);
         return status;
     }
-    finish_json(g, status);
+    if (finish_json(g, status) == TLB_OK)
+        tlr_report_write(g->t->args, g->run.path);
     return status;
 }
 
-/* Where the trainer stands: the initial values, or the run's last checkpoint. */
+/* Where the trainer stands: the initial values, or the run's last checkpoint, whose tensors are
+ * loaded when features are done. */
 static tlb_status take_up(training *g, bool resumed)
 {
     tlr_checkpoint_sweep(g->run.path);
-    tlb_status status = resumed ? tlr_checkpoint_load(g->tr, g->run.path, TLR_LAST)
+    tlb_status status = resumed ? tlr_checkpoint_look(g->tr, g->run.path)
                                 : tlr_checkpoint_begin(g->tr, g->run.path);
     if (status != TLB_OK)
         return trainer_trouble(g->t, g->run.path, status, tlr_trainer_trouble(g->tr));
@@ -280,12 +284,16 @@ static tlb_status take_up(training *g, bool resumed)
 
 static tlb_status train(training *g)
 {
+    bool resumed = tlr_trainer_progress(g->tr)->step > 0;
     tlb_status status = tlr_trainer_prepare(g->tr);
     trainer_progress_clear(&g->progress);
     trainer_data_warnings(&g->data);
+    if (status == TLB_OK && resumed)
+        status = tlr_checkpoint_load(g->tr, g->run.path, TLR_LAST);
     if (status == TLB_OK)
         status = tlr_trainer_run(g->tr, g->run.path);
     trainer_progress_clear(&g->progress);
+    trainer_data_warnings(&g->data); /* without a cache pictures are decoded only now */
     if (status != TLB_OK)
         return ended(g, status);
     status = finish(g);

@@ -32,6 +32,9 @@ tlb_status tlr_image_read(const char *path, const tlb_limits *limits, uint8_t **
 tlb_status tlr_image_load(const char *path, const tlb_limits *limits, int exif, tlr_rgb *out,
                           tlr_image_note *note);
 void tlr_rgb_free(tlr_rgb *p);
+/* JPEG bytes (free them) of width*height*3 bytes of RGB, for a report.  fails  TLB_E_LIMIT. */
+tlb_status tlr_image_encode_jpeg(const uint8_t *rgb, int width, int height, uint8_t **out,
+                                 size_t *out_n);
 
 typedef struct tlr_photo { char *path; int label; /* -1: none */ } tlr_photo;
 typedef struct tlr_folder {

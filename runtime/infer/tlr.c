@@ -109,7 +109,7 @@ static tlr_status lay_out(const tlr_model *m, const tlr_config *c, layout *out)
     l.pool_at = round64(sizeof(tlr_session));
     l.pixels_at = l.pool_at + (c->parallel_for ? 0 : tlr_pool_bytes(l.threads));
     l.frame_at = l.pixels_at + l.pixel_stride * (size_t)l.workers;
-    l.bytes = l.frame_at + tlr_frame_bytes(m, l.max_batch, l.workers, 0);
+    l.bytes = l.frame_at + tlr_frame_bytes(m, l.max_batch, l.workers);
     *out = l;
     return TLR_OK;
 }
@@ -169,7 +169,7 @@ static tlr_status build(const tlr_model *m, const void *weights, const tlr_confi
         return st;
     const tlr_par *par = s->pool ? tlr_pool_par(s->pool) : &s->app_par;
     tlr_frame_init(&s->frame, m, tlr_weights_consts(weights), (char *)s + l->frame_at,
-                   l->max_batch, l->workers, 0, par);
+                   l->max_batch, par);
     s->frame.n = 1;
     if (m->prepare)
         m->prepare(&s->frame);

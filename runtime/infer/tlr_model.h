@@ -7,6 +7,11 @@
  *     act       values that grow with the batch: a value planned at `o` lies at act + o*n
  *     fix       values of fixed size: gradients of parameters, derived weights
  *     scratch   scratch_bytes for each worker
+ *
+ * Training has two moments that need not share memory: features (act_features, fix_infer) are
+ * computed once; steps (vars, act_step, fix_step) follow, and of the derived weights those alone
+ * that @head or @step read, which lie first in `fix` on both sides.  Where features are computed
+ * in every step, each side has its own `fix`.
  */
 #ifndef TLR_MODEL_H
 #define TLR_MODEL_H
@@ -128,9 +133,11 @@ typedef struct tlr_model {
     int64_t params_bytes;       /* trained parameters, at the start of `vars` and in weights.bin after consts */
     int64_t vars_bytes;         /* params and optimizer state */
     int64_t act_infer_bytes;    /* for n = 1: max over features and head */
-    int64_t act_train_bytes;    /* for n = 1: max over features, head and step */
+    int64_t act_features_bytes; /* for n = 1: features, prepare */
+    int64_t act_step_bytes;     /* for n = 1: max over head and step; without features, prepare */
     int64_t fix_infer_bytes;    /* derived weights */
-    int64_t fix_train_bytes;    /* derived weights and gradients */
+    int64_t fix_step_bytes;     /* derived weights that head or step read, and gradients */
+    int64_t derived_step_bytes; /* of those derived weights */
     int64_t scratch_bytes;      /* for each worker */
     int64_t params_total, params_trained; /* elements */
     tlr_optimizer optimizer;

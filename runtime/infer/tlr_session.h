@@ -26,12 +26,11 @@ void tlr_pool_stop(tlr_pool *pool);
 const tlr_par *tlr_pool_par(tlr_pool *pool);
 int tlr_cpu_count(void); /* processors this process may use */
 
-/* Lay a frame out in one block, 64-byte aligned.  train: with vars, gradients and the larger act;
- * else `vars` is the params section that follows `consts` in the mapped file.  The memory is not
- * touched: the caller fills vars and runs m->prepare. */
-size_t tlr_frame_bytes(const tlr_model *m, int max_batch, int workers, int train);
+/* Lay the frame of inference out in one block, 64-byte aligned; `vars` is the params section that
+ * follows `consts` in the mapped file.  The memory is not touched: the caller runs m->prepare. */
+size_t tlr_frame_bytes(const tlr_model *m, int max_batch, int workers);
 void tlr_frame_init(tlr_frame *f, const tlr_model *m, const void *consts, void *block,
-                    int max_batch, int workers, int train, const tlr_par *par);
+                    int max_batch, const tlr_par *par);
 
 /* The two halves of tlr_run, for tools: they do not ask whether the head is trained.
  * 1 <= n <= max_batch. */

@@ -89,18 +89,26 @@ static tlb_status write_header(tlr_trainer *t, tlb_out *o, tlr_checkpoint kind)
     return status;
 }
 
-/* Plain tensors go out as they lie; packed ones through a copy. */
+/* Plain tensors go out as they lie.  Packed ones go through a copy, some outputs at a time where
+ * the layout keeps blocks of outputs apart, so that a large layer needs no second memory. */
 static tlb_status write_tensor(tlr_trainer *t, tlb_out *o, const tlr_tensor *p)
 {
     size_t n = (size_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type));
     const char *stored = t->params + p->offset;
     if (p->layout == TLR_PLAIN)
         return tlb_out_write(o, stored, n);
-    void *logical = malloc(n + 1);
-    if (!logical)
-        return TLB_E_LIMIT;
-    tlr_unpack(p, stored, logical);
-    tlb_status status = tlb_out_write(o, logical, n);
+    tlr_tensor part = *p;
+    int64_t outputs = p->dim[0], blocks = (outputs + TLK_BLOCK - 1) / TLK_BLOCK;
+    bool cut = p->layout == TLR_OI16 || p->layout == TLR_LIN16;
+    int64_t step = cut ? TLK_BLOCK : outputs, parts = cut ? blocks : 1;
+    size_t row = n / (size_t)outputs;
+    void *logical = malloc(row * (size_t)step + 1);
+    tlb_status status = logical ? TLB_OK : TLB_E_LIMIT;
+    for (int64_t i = 0; status == TLB_OK && i < parts; ++i) {
+        part.dim[0] = outputs - i * step < step ? outputs - i * step : step;
+        tlr_unpack(&part, stored + p->bytes / parts * i, logical);
+        status = tlb_out_write(o, logical, row * (size_t)part.dim[0]);
+    }
     free(logical);
     return status;
 }
@@ -208,6 +216,8 @@ tlb_status tlr_checkpoint_save(tlr_trainer *t, const char *run, tlr_checkpoint k
     char name[NAME_BYTES], old[NAME_BYTES], hex[TLB_SHA256_HEX_BYTES];
     int error = 0;
     int64_t before = saved_step(run, kind);
+    if (tlr_memory_ready(t) != TLB_OK)
+        return TLB_E_LIMIT;
     if (!tlr_params_finite(t))
         return tlr_trouble_set(t, TLB_E_NUMERIC, "E_PARAMETER", NULL,
                                "step %" PRId64 ": a parameter is NaN or infinite",
@@ -357,7 +367,8 @@ static tlb_status load_json(tlr_trainer *t, const char *run, const char *name, j
     return TLB_OK;
 }
 
-tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint kind)
+/* with_data false: what the JSON says alone. */
+static tlb_status load(tlr_trainer *t, const char *run, tlr_checkpoint kind, bool with_data)
 {
     char name[NAME_BYTES];
     json_t *j = NULL;
@@ -373,12 +384,23 @@ tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint k
     bool initial = kind == TLR_LAST && json_is_null(json_object_get(j, "file"));
     if (status == TLB_OK && initial && progress.step > 0)
         status = bad(t, TLB_E_MALFORMED, "E_CHECKPOINT", name, "checkpoint names no file");
-    if (status == TLB_OK && !initial)
+    if (status == TLB_OK && !initial && with_data)
         status = load_data(t, run, kind, j);
     if (status == TLB_OK)
         t->progress = progress;
     json_decref(j);
     return status;
+}
+
+tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint kind)
+{
+    tlb_status status = tlr_memory_ready(t);
+    return status == TLB_OK ? load(t, run, kind, true) : status;
+}
+
+tlb_status tlr_checkpoint_look(tlr_trainer *t, const char *run)
+{
+    return load(t, run, TLR_LAST, false);
 }
 
 /* --- leftovers ---------------------------------------------------------------------------- */

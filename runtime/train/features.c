@@ -60,12 +60,22 @@ void tlr_features_fini(tlr_trainer *t)
 
 /* --- computing ---------------------------------------------------------------------------- */
 
-/* The next n inputs of the ring through @features; *out: n rows in frame.act. */
+/* Memory for compute, before anything else asked for some. */
+static tlb_status want_memory(tlr_trainer *t)
+{
+    if (t->phase == TLR_PHASE_FEATURES)
+        return TLB_OK;
+    bool alone = t->phase == TLR_PHASE_NONE && t->config.train && has_prefix(t);
+    return alone ? tlr_memory_enter(t, TLR_PHASE_FEATURES) : tlr_memory_ready(t);
+}
+
+/* The next n inputs of the ring through @features; *out: n rows in act. */
 static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
 {
     const tlr_io *in = input_io(t->model), *row = row_io(t->model);
-    t->frame.n = n;
-    char *at = t->frame.act + in->offset * n;
+    tlr_frame *f = has_prefix(t) ? &t->prefix : &t->frame;
+    f->n = n;
+    char *at = f->act + in->offset * n;
     for (int64_t i = 0; i < n; ++i) {
         int64_t sample;
         tlb_status s = tlr_ring_take(t->ring, at + (size_t)i * t->features.input_bytes, &sample);
@@ -78,8 +88,8 @@ static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
         }
     }
     if (has_prefix(t))
-        t->model->features.run(&t->frame);
-    *out = t->frame.act + row->offset * n;
+        t->model->features.run(f);
+    *out = f->act + row->offset * n;
     return TLB_OK;
 }
 
@@ -96,7 +106,7 @@ static void report(const tlr_trainer *t, int64_t done, int64_t total)
 static tlb_status compute_all(tlr_trainer *t, int64_t n, keep_fn *keep)
 {
     const int64_t *list = t->features.list;
-    tlb_status status = TLB_OK;
+    tlb_status status = want_memory(t);
     tlr_ring_begin(t->ring, list, n);
     for (int64_t done = 0; status == TLB_OK && done < n;) {
         const char *rows = NULL;

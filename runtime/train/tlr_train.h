@@ -158,6 +158,9 @@ typedef enum tlr_checkpoint { TLR_BEST, TLR_LAST } tlr_checkpoint; /* weights; a
 tlb_status tlr_checkpoint_save(tlr_trainer *t, const char *run, tlr_checkpoint kind);
 /* last.json that stands for the initial values: what a fresh run resumes from. */
 tlb_status tlr_checkpoint_begin(tlr_trainer *t, const char *run);
+/* Take progress alone from last.json: what stands there while features are still computed, before
+ * tlr_checkpoint_load makes the block of steps.  Statuses as of that. */
+tlb_status tlr_checkpoint_look(tlr_trainer *t, const char *run);
 /* Restore parameters (LAST: and optimizer state and progress).  Statuses: hostile-inputs 4.6.
  * On failure parameters are undefined, progress unchanged. */
 tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint kind);
@@ -169,11 +172,13 @@ void tlr_checkpoint_sweep(const char *run);
 const tlr_progress *tlr_trainer_progress(const tlr_trainer *t);
 const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t);
 const tlr_costs *tlr_trainer_costs(const tlr_trainer *t);
-/* Parameters as stored (packed): m->params_bytes bytes. */
+/* Parameters as stored (packed): m->params_bytes bytes; NULL: no memory. */
 char *tlr_trainer_params(tlr_trainer *t);
-/* Weights mapped and the block used with this batch, one worker's scratch: what the compiler
- * prints. */
-int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch);
+/* Constants mapped and the largest block used with this batch, one worker's scratch: what the
+ * compiler prints.  cache: features are computed once, before the first step. */
+int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch, bool cache);
+/* The same of this trainer so far, every worker's scratch counted. */
+int64_t tlr_trainer_peak_bytes(const tlr_trainer *t);
 
 /* One line of metrics.jsonl. */
 tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);

@@ -66,6 +66,22 @@ typedef struct tlr_features {
     size_t row_bytes, input_bytes;
 } tlr_features;
 
+/* --- memory.c: what the block holds ------------------------------------------------------- */
+
+typedef enum tlr_phase {
+    TLR_PHASE_NONE,           /* no block yet */
+    TLR_PHASE_FEATURES,
+    TLR_PHASE_STEPS,
+    TLR_PHASE_BOTH,
+    TLR_PHASE_EVALUATE
+} tlr_phase;
+
+/* Give the block back and make another; parameters are undefined, state is zero. */
+tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase);
+/* The block of steps (or of evaluation) is there, with initial values; once it is, nothing. */
+tlb_status tlr_memory_ready(tlr_trainer *t);
+void tlr_memory_free(tlr_trainer *t);
+
 struct tlr_trainer {
     const tlr_model *model;
     const void *weights;
@@ -76,8 +92,10 @@ struct tlr_trainer {
     tlr_pool *pool;
     void *pool_memory, *block;
     size_t block_bytes;
+    tlr_phase phase;
+    int64_t peak_bytes;       /* largest block so far, and the constants */
     char *params;             /* frame.vars: params, then state when training */
-    tlr_frame frame;
+    tlr_frame frame, prefix;  /* of @head and @step; of @features: another fix, the same act */
     tlk_step numbers;         /* of the step under way */
     tlr_ring *ring;
     tlr_features features;

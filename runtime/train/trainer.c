@@ -1,7 +1,6 @@
-/* trainer.c: one model's memory and parameters; steps and evaluation.
+/* trainer.c: making a trainer; steps and evaluation.
  *
- * The block is one mapping made at the start: vars (parameters, optimizer state), act, fix,
- * scratch.  A step copies rows and labels to their places in act, runs the compiled @step, and
+ * A step copies rows and labels to their places in act, runs the compiled @step, and
  * reads losses and logits: it allocates nothing.
  */
 #define _GNU_SOURCE
@@ -13,7 +12,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 /* --- shared ------------------------------------------------------------------------------- */
@@ -69,37 +67,6 @@ void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
     tlb_limits_init(&c->limits);
 }
 
-int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch)
-{
-    int64_t mapped = m->consts_bytes + m->params_bytes;
-    if (!m->step.run)
-        return mapped + m->fix_infer_bytes + m->act_infer_bytes * batch + m->scratch_bytes;
-    return mapped + m->vars_bytes + m->fix_train_bytes + m->act_train_bytes * batch +
-           m->scratch_bytes;
-}
-
-static tlb_status get_block(tlr_trainer *t)
-{
-    const tlr_model *m = t->model;
-    size_t frame = tlr_frame_bytes(m, t->config.batch, t->config.threads, t->config.train);
-    /* For evaluation alone the parameters lie in front: they come from a checkpoint, not from
-     * the mapped file. */
-    size_t params = t->config.train ? 0 : ((size_t)m->params_bytes + 63) / 64 * 64;
-    t->block_bytes = params + frame + 64; /* never empty */
-    t->block = mmap(NULL, t->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                    0);
-    if (t->block == MAP_FAILED) {
-        t->block = NULL;
-        return TLB_E_LIMIT;
-    }
-    tlr_frame_init(&t->frame, m, tlr_weights_consts(t->weights), (char *)t->block + params,
-                   t->config.batch, t->config.threads, t->config.train, tlr_pool_par(t->pool));
-    if (!t->config.train)
-        t->frame.vars = t->block;
-    t->params = t->frame.vars;
-    return TLB_OK;
-}
-
 static tlb_status start_pool(tlr_trainer *t)
 {
     size_t bytes = (tlr_pool_bytes(t->config.threads) + 63) / 64 * 64;
@@ -126,75 +93,12 @@ static tlb_status get_tables(tlr_trainer *t)
     return TLB_OK;
 }
 
-/* Initial values are made in logical order and float, whatever the layout and precision. */
-static void init_values(const tlr_tensor *p, uint64_t seed, int64_t n, float *out)
-{
-    switch (p->init) {
-    case TLR_INIT_CONSTANT:
-        for (int64_t i = 0; i < n; ++i)
-            out[i] = (float)p->init_value;
-        break;
-    case TLR_INIT_UNIFORM_FAN_IN:
-        tlk_init_uniform(seed, p->init_position, 1 / sqrt(p->init_value), n, out);
-        break;
-    case TLR_INIT_NORMAL:
-        tlk_init_normal(seed, p->init_position, p->init_value, n, out);
-        break;
-    case TLR_INIT_NORMAL_FAN_OUT:
-        tlk_init_normal(seed, p->init_position, sqrt(2 / p->init_value), n, out);
-        break;
-    case TLR_INIT_NONE:
-        break;
-    }
-}
-
-static tlb_status init_param(tlr_trainer *t, const tlr_tensor *p)
-{
-    int64_t n = tlr_tensor_elems(p);
-    float *values = malloc((size_t)n * sizeof *values + 1);
-    double *wide = p->type == TLR_F64 ? malloc((size_t)n * sizeof *wide + 1) : NULL;
-    bool ok = values && (wide || p->type != TLR_F64);
-    if (ok) {
-        init_values(p, t->config.seed, n, values);
-        for (int64_t i = 0; wide && i < n; ++i)
-            wide[i] = values[i];
-        tlr_pack(p, wide ? (void *)wide : (void *)values, t->params + p->offset);
-    }
-    free(values);
-    free(wide);
-    return ok ? TLB_OK : TLB_E_LIMIT;
-}
-
-static tlb_status init_params(tlr_trainer *t)
-{
-    const tlr_model *m = t->model;
-    if (m->params_bytes > 0)
-        memcpy(t->params, tlr_weights_params(m, t->weights), (size_t)m->params_bytes);
-    /* Evaluation reads a checkpoint over whatever stands here. */
-    for (int i = 0; t->config.train && i < m->n_tensors; ++i)
-        if (m->tensors[i].kind == TLR_PARAM && m->tensors[i].init != TLR_INIT_NONE) {
-            tlb_status status = init_param(t, &m->tensors[i]);
-            if (status != TLB_OK)
-                return status;
-        }
-    return TLB_OK;
-}
-
 static tlb_status fill(tlr_trainer *t)
 {
     tlb_status status = start_pool(t);
     if (status == TLB_OK)
-        status = get_block(t);
-    if (status == TLB_OK)
         status = get_tables(t);
-    if (status == TLB_OK)
-        status = init_params(t);
-    if (status == TLB_OK)
-        status = tlr_features_init(t);
-    t->frame.n = 1;
-    if (status == TLB_OK && t->model->prepare)
-        t->model->prepare(&t->frame);
-    return status;
+    return status == TLB_OK ? tlr_features_init(t) : status;
 }
 
 tlb_status tlr_trainer_create(const tlr_model *m, const void *weights, const tlr_samples *samples,
@@ -233,8 +137,7 @@ void tlr_trainer_destroy(tlr_trainer *t)
     if (t->pool)
         tlr_pool_stop(t->pool);
     free(t->pool_memory);
-    if (t->block)
-        munmap(t->block, t->block_bytes);
+    tlr_memory_free(t);
     free(t->order);
     free(t->identity);
     free(t->probabilities);
@@ -305,7 +208,9 @@ tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out)
     double began = tlr_seconds();
     int64_t n = min64(t->config.batch, t->samples.n_train - p->position), correct;
     tlr_order_use(t);
-    tlb_status status = place_batch(t, n);
+    tlb_status status = tlr_memory_ready(t);
+    if (status == TLB_OK)
+        status = place_batch(t, n);
     if (status != TLB_OK)
         return status;
     set_numbers(t);
@@ -405,8 +310,10 @@ tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_ea
                                 void *self, tlr_score *out)
 {
     tlr_score sum = { 0 };
-    tlb_status status = TLB_OK;
     double began = tlr_seconds();
+    tlb_status status = tlr_memory_ready(t);
+    if (status != TLB_OK)
+        return status;
     tlr_features_begin(t, t->identity + first, n);
     for (int64_t done = 0; status == TLB_OK && done < n;) {
         const int64_t *samples = t->identity + first + done;
@@ -449,5 +356,10 @@ const tlr_costs *tlr_trainer_costs(const tlr_trainer *t)
 
 char *tlr_trainer_params(tlr_trainer *t)
 {
-    return t->params;
+    return tlr_memory_ready(t) == TLB_OK ? t->params : NULL;
+}
+
+int64_t tlr_trainer_peak_bytes(const tlr_trainer *t)
+{
+    return t->peak_bytes;
 }

@@ -116,7 +116,7 @@ def rows_of_runs():
     expect("--resume of a finished run: 0", [trainer, "train", data, "-o", out_run, "--resume", "--seed", "3"], 0)
     expect("photographs missing: 3", [trainer, "train", os.path.join(here, "none"), "-o", os.path.join(here, "r2")], 3,
            "cannot read", absent=[os.path.join(here, "r2")])
-    expect("eval of a missing run: 3", [trainer, "eval", data + "/valid", "--run", os.path.join(here, "none")], 3, "cannot read")
+    expect("eval of a missing run: 3", [trainer, "eval", data + "/valid", "--run", os.path.join(here, "none")], 3, "not exist")
     return out_run
 
 

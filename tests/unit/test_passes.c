@@ -310,11 +310,12 @@ static const char report_net[] =
     "}\n";
 
 /* Passes that ran, to see that the callback follows each. */
-static void note_pass(void *self, const tlc_pass *p, const tlc_module *m)
+static tlc_status note_pass(void *self, const tlc_pass *p, const tlc_module *m)
 {
     char *names = self;
     assert_non_null(m->first_func);
     strcat(strcat(names, p->name), " ");
+    return TLC_OK;
 }
 
 static void test_findings(void **state)

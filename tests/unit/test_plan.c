@@ -295,8 +295,8 @@ static void regions_are_those_of_the_runtime(void **state)
     assert_int_equal(p.params_bytes, 128);
     assert_int_equal(p.vars_bytes, 192);
     assert_int_equal(p.fix_infer_bytes, 0);
-    assert_int_equal(p.fix_train_bytes, 64); /* the gradient has no n */
-    assert_true(p.trains && p.act_train_bytes > p.act_infer_bytes);
+    assert_int_equal(p.fix_step_bytes, 64); /* the gradient has no n */
+    assert_true(p.trains && p.act_step_bytes > p.act_infer_bytes);
     tlc_ctx_fini(&ctx);
 }
 
@@ -353,10 +353,17 @@ static void peak_and_fit_agree(void **state)
 {
     (void)state;
     const tlc_plan p = { .consts_bytes = 1000, .params_bytes = 100, .vars_bytes = 300,
-                         .act_infer_bytes = 50, .act_train_bytes = 70, .fix_infer_bytes = 10,
-                         .fix_train_bytes = 20, .scratch_bytes = 5, .trains = true };
+                         .act_infer_bytes = 50, .act_features_bytes = 50, .act_step_bytes = 70,
+                         .fix_infer_bytes = 10, .fix_step_bytes = 20, .scratch_bytes = 5,
+                         .trains = true, .prefix = true };
+    const tlc_plan large = { .fix_infer_bytes = 400, .act_features_bytes = 90, .vars_bytes = 20,
+                             .act_step_bytes = 10, .trains = true, .prefix = true };
     assert_int_equal(tlc_plan_peak(&p, 2, false), 1000 + 100 + 2 * 50 + 10 + 5);
-    assert_int_equal(tlc_plan_peak(&p, 2, true), 1000 + 100 + 300 + 2 * 70 + 20 + 5);
+    assert_int_equal(tlc_plan_peak(&p, 2, true), 1000 + 300 + 2 * 70 + 20 + 5);
+    assert_int_equal(tlc_plan_peak_uncached(&p, 2), 1000 + 300 + 2 * 70 + 20 + 10 + 5);
+    assert_int_equal(tlc_plan_peak(&large, 2, true), 400 + 2 * 90); /* the features' moment */
+    assert_int_equal(tlc_plan_peak_uncached(&large, 2), 400 + 2 * 90 + 20);
+    assert_int_equal(tlc_plan_fit(&large, tlc_plan_peak(&large, 3, true)), 3);
     assert_int_equal(tlc_plan_fit(&p, tlc_plan_peak(&p, 7, true)), 7);
     assert_int_equal(tlc_plan_fit(&p, tlc_plan_peak(&p, 7, true) - 1), 6);
     assert_int_equal(tlc_plan_fit(&p, 10), 0);

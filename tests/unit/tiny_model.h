@@ -129,7 +129,7 @@ static const tlr_model tiny_model = {
               { TINY_IO(TLR_F32, 1, TINY_LOSS), TINY_IO(TLR_F32, TINY_K, TINY_LOGITS) } },
     .tensors = tiny_tensors, .n_tensors = 7, .consts_bytes = TINY_IN * TINY_F * 4,
     .params_bytes = TINY_PARAMS, .vars_bytes = TINY_VARS, .act_infer_bytes = TINY_ACT,
-    .act_train_bytes = TINY_ACT, .params_total = 39, .params_trained = 15, .optimizer = TLR_ADAM,
+    .act_features_bytes = TINY_ACT, .act_step_bytes = TINY_ACT, .params_total = 39, .params_trained = 15, .optimizer = TLR_ADAM,
 };
 
 /* weights.bin of it; returns its length.  No checksums: the trainer takes checked bytes. */
