@@ -3,6 +3,7 @@
 set -eu
 packages="gcc make cmake pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev
 libjansson-dev nettle-dev libxxhash-dev libjpeg-dev libpng-dev libcmocka-dev
+libcairo2-dev fonts-dejavu-core
 python3-numpy python3-onnx"
 missing=""
 for p in $packages; do

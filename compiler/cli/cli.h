@@ -8,8 +8,11 @@
 #include "pass.h"
 #include "tlb_options.h"
 
+#include <signal.h>
+
 typedef tlc_status tlc_command_fn(tlc_ctx *ctx, const tlb_args *a);
 tlc_command_fn tlc_cli_compile, tlc_cli_inspect, tlc_cli_opt, tlc_cli_verify, tlc_cli_compare;
+tlc_command_fn tlc_cli_split, tlc_cli_fit;
 
 /* From options to the passes' and the emitter's terms; usage errors are filed. */
 TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out);
@@ -43,6 +46,10 @@ TLC_MUST_USE tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, con
                                      const char *name, const char *command_options, int *out_files);
 void tlc_cli_report(tlc_ctx *ctx, const tlb_args *a, const tlc_compilation *c, const char *out_dir,
                     int files);
+/* While something temporary stands, SIGINT, SIGTERM and SIGHUP wait, so that it is cleaned up before
+ * the program dies of them. */
+void tlc_cli_hold_signals(sigset_t *before);
+void tlc_cli_release_signals(const sigset_t *before);
 /* "64x56x56": a shape without its batch, in the arena. */
 const char *tlc_cli_dims(tlc_ctx *ctx, const tlc_shape *s);
 /* A C identifier from the last component of a path; letters other than [A-Za-z0-9_] become '_'. */

@@ -14,7 +14,7 @@
 
 enum {
     WIDTH = 1600, HEIGHT = 1200, MARGIN = 40, GUTTER = 50, CHARTS_H = 650, ROWS_Y = 730,
-    NAME_W = 380, COLUMN_W = 280, BAR_W = 140, SWATCH = 44, MOST_ROW_H = 64, FOOT = 70,
+    NAME_W = 380, COLUMN_W = 280, BAR_W = 140, SWATCH = 44, MOST_ROW_H = 84, FOOT = 70,
     MOST_RUNS = TLR_MOST_LINES, MULTIPLES = 4
 };
 
@@ -104,7 +104,7 @@ static void draw_lines(tlr_canvas *c, const shown *s, tlr_box box, const char *t
                        const char *x_title, bool whole)
 {
     tlr_chart chart = { .box = box, .title = title, .x_title = x_title, .percent = true,
-                        .whole_x = whole, .mark_x = NAN };
+                        .whole_x = whole, .x_from_zero = !whole, .mark_x = NAN };
     for (size_t i = 0; i < s->n; ++i)
         chart.line[chart.n_lines++] = line_of(s, i, c->theme->series[i], (int)i);
     tlr_chart_draw(c, &chart);
@@ -174,10 +174,11 @@ static char *show_parameters(char buf[32], double v)
     return buf;
 }
 
+/* The middle of row i; row n is what comes below the last. */
 static double row_y(const shown *s, size_t i)
 {
     double h = fmin(MOST_ROW_H, (HEIGHT - FOOT - ROWS_Y - 44) / (double)s->n);
-    return ROWS_Y + 44 + ((double)i + 0.5) * h;
+    return ROWS_Y + 44 + (i < s->n ? ((double)i + 0.5) * h : (double)s->n * h + 22);
 }
 
 static void draw_bars(tlr_canvas *c, const shown *s, const column *col)
@@ -203,11 +204,13 @@ static void draw_interval(tlr_canvas *c, const tlc_compared *r, double x, double
                           double hi)
 {
     char text[32];
-    const tlr_pen pen = { c->theme->muted, TLR_LINE_PX, 0 };
-    double scale = BAR_W / (hi - lo);
-    const double whisker[] = { x + (r->low - lo) * scale, y, x + (r->high - lo) * scale, y };
-    tlr_canvas_line(c, whisker, 2, &pen);
-    tlr_canvas_dot(c, x + (r->accuracy - lo) * scale, y, 9, c->theme->series[0]);
+    double scale = BAR_W / (hi - lo), left = x + (r->low - lo) * scale;
+    double width = fmax((r->high - r->low) * scale, 2);
+    tlr_canvas_rect(c, (tlr_box){ x, y - 1, BAR_W, 2 }, c->theme->grid);
+    tlr_canvas_rect(c, (tlr_box){ left, y - 2, width, 4 }, c->theme->muted);
+    tlr_canvas_rect(c, (tlr_box){ left - 1, y - 11, 3, 22 }, c->theme->muted);
+    tlr_canvas_rect(c, (tlr_box){ left + width - 2, y - 11, 3, 22 }, c->theme->muted);
+    tlr_canvas_dot(c, x + (r->accuracy - lo) * scale, y, 8, c->theme->series[0]);
     tlr_label l = { x + BAR_W + 16, y + 9, 0, 0, 0, c->theme->text };
     tlr_canvas_text(c, &l, tlb_show_percent(text, r->accuracy));
 }
@@ -221,7 +224,7 @@ static bool measured(const tlc_compared *r)
 static void draw_intervals(tlr_canvas *c, const shown *s, double x)
 {
     char text[64];
-    double lo = 1, hi = 0, bottom = HEIGHT - 30;
+    double lo = 1, hi = 0;
     tlr_label l = { x, ROWS_Y + 26, 0, 0, COLUMN_W - 10, c->theme->muted };
     tlr_canvas_text(c, &l, "accuracy, 95 %");
     for (size_t i = 0; i < s->n; ++i)
@@ -235,7 +238,7 @@ static void draw_intervals(tlr_canvas *c, const shown *s, double x)
         if (measured(s->run[i]))
             draw_interval(c, s->run[i], x, row_y(s, i), lo, hi);
     snprintf(text, sizeof text, "%.1f to %.1f %%", 100 * lo, 100 * hi);
-    tlr_label range = { x, bottom, 0, 0, COLUMN_W, c->theme->muted };
+    tlr_label range = { x, row_y(s, s->n) + 9, 0, 0, COLUMN_W, c->theme->muted };
     tlr_canvas_text(c, &range, text);
 }
 
@@ -256,7 +259,7 @@ static void draw_names(tlr_canvas *c, const shown *s)
     if (s->left_out > 0) {
         char text[64];
         snprintf(text, sizeof text, "%zu more in the table", s->left_out);
-        tlr_label l = { MARGIN, HEIGHT - 30, 0, 0, NAME_W, c->theme->muted };
+        tlr_label l = { MARGIN, row_y(s, s->n) + 9, 0, 0, NAME_W, c->theme->muted };
         tlr_canvas_text(c, &l, text);
     }
 }

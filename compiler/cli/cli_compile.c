@@ -111,7 +111,11 @@ tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_
         .findings = &c->findings,
         .model_file = slash ? slash + 1 : c->path,
     };
-    return tlc_emit_folder(ctx, c->module, &c->plan, &spec, out_files);
+    sigset_t before;
+    tlc_cli_hold_signals(&before);
+    tlc_status status = tlc_emit_folder(ctx, c->module, &c->plan, &spec, out_files);
+    tlc_cli_release_signals(&before);
+    return status;
 }
 
 /* The options that change the result, as typed, for the banner of model.c: never paths. */

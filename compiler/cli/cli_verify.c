@@ -43,7 +43,14 @@ static tlc_status run_program(tlc_ctx *ctx, char *const argv[])
 {
     pid_t pid;
     int how;
-    int error = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+    sigset_t none;
+    posix_spawnattr_t how_to;
+    sigemptyset(&none);
+    posix_spawnattr_init(&how_to);
+    posix_spawnattr_setsigmask(&how_to, &none); /* ours are held, its are not */
+    posix_spawnattr_setflags(&how_to, POSIX_SPAWN_SETSIGMASK);
+    int error = posix_spawnp(&pid, argv[0], NULL, &how_to, argv, environ);
+    posix_spawnattr_destroy(&how_to);
     if (error == ENOENT) {
         (void)tlc_fail(ctx, TLC_E_INPUT, "E_TOOL", "%s: not found in PATH", argv[0]);
         return tlc_hint(ctx, "Debian: apt-get install make gcc");
@@ -265,6 +272,8 @@ tlc_status tlc_cli_verify(tlc_ctx *ctx, const tlb_args *a)
     static const bool right[] = { false, true, false };
     const char *tmp = getenv("TMPDIR");
     char *dir = tlc_arena_printf(&ctx->arena, "%s/tlc-verify-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    sigset_t before;
+    tlc_cli_hold_signals(&before);
     if (!mkdtemp(dir))
         return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot make a temporary folder: %s", strerror(errno));
     worst w = { 0 };
@@ -274,6 +283,7 @@ tlc_status tlc_cli_verify(tlc_ctx *ctx, const tlb_args *a)
         tlb_table_print(table, stdout, a->color_out);
     tlb_table_destroy(table);
     nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    tlc_cli_release_signals(&before);
     if (status)
         return status;
     const char *verdict = w.difference <= allowed ? "ok" : "bad";

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static tlc_status run_help(tlc_ctx *ctx, const tlb_args *a)
 static tlc_command_fn *const commands[TLB_CMD_COUNT] = {
     [TLB_CMD_COMPILE] = tlc_cli_compile, [TLB_CMD_INSPECT] = tlc_cli_inspect,
     [TLB_CMD_VERIFY] = tlc_cli_verify,   [TLB_CMD_OPT] = tlc_cli_opt,
-    [TLB_CMD_COMPARE] = tlc_cli_compare,
+    [TLB_CMD_COMPARE] = tlc_cli_compare, [TLB_CMD_SPLIT] = tlc_cli_split,
+    [TLB_CMD_FIT] = tlc_cli_fit,
     [TLB_CMD_TLC_HELP] = run_help,
 };
 
@@ -29,6 +31,18 @@ static void on_bus_error(int signal_number)
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
     _exit(TLC_E_INPUT);
+}
+
+/* jansson leaves things out where memory fails, and tells of it in few places: so its allocations
+ * do not return without memory.  No temporary folder stands where JSON is made. */
+static const tlb_args *asked;
+
+static void *json_memory(size_t n)
+{
+    void *p = malloc(n);
+    if (p)
+        return p;
+    exit(tlb_error(asked, TLC_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory"));
 }
 
 static void print_diags(const tlc_ctx *ctx, const tlb_args *a)
@@ -58,11 +72,28 @@ static tlc_status run_command(const tlb_args *a)
     return status;
 }
 
+void tlc_cli_hold_signals(sigset_t *before)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigprocmask(SIG_BLOCK, &held, before);
+}
+
+void tlc_cli_release_signals(const sigset_t *before)
+{
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
 int main(int argc, char **argv)
 {
     tlb_args a;
     bool done;
     signal(SIGBUS, on_bus_error);
+    asked = &a;
+    json_set_alloc_funcs(json_memory, free);
     tlc_status status = tlb_args_parse(&a, TLB_PROGRAM_TLC, argc, argv, "tlc " TLC_VERSION, &done);
     if (!status && !done)
         status = run_command(&a);

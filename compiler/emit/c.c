@@ -183,7 +183,8 @@ static void w_call(const writer *g, const tlc_node *n, const tlc_kernel *k)
     tlc_w(w, ", item, f->n%s%s",
           k->flags & TLC_K_SCRATCH ? ", f->scratch + worker * f->scratch_stride" : "",
           k->flags & TLC_K_STEP ? ", f->step" : "");
-    for (int i = 0; i < tlc_ops[n->op].most; ++i)
+    int n_in = tlc_op_has(n->op, TLC_T_LIST) ? n->n_in : tlc_ops[n->op].most;
+    for (int i = 0; i < n_in; ++i)
         w_pointer(g, i < n->n_in ? n->in[i] : NULL);
     for (int i = 0; i < n->n_out; ++i)
         w_pointer(g, n->out[i]);

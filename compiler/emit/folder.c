@@ -354,6 +354,8 @@ static tlc_status write_to(tlc_ctx *ctx, place *p, const tlc_embedded *files, si
     TLC_TRY(inspect_place(ctx, p));
     remove_leftovers(p->parent_fd);
     int error = write_folder(p, files, n_files, weights, self);
+    if (error == ENOMEM)
+        return tlc_fail(ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory");
     if (error)
         return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(error));
     return TLC_OK;

@@ -15,5 +15,6 @@ typedef struct tlc_onnx_row {
 #define TLC_ONNX_OP(op, least, most, attrs, function) tlc_status function(tlc_onnx_node *n);
 #include "onnx_ops.def"
 #undef TLC_ONNX_OP
+tlc_status tlc_onnx_matmul_map(tlc_onnx_node *n); /* of MatMul: a map times a matrix */
 
 #endif

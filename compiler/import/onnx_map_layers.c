@@ -272,6 +272,8 @@ tlc_status tlc_onnx_map_gemm(tlc_onnx_node *n)
 tlc_status tlc_onnx_map_matmul(tlc_onnx_node *n)
 {
     TLC_TRY(tlc_onnx_want_const(n, 1, "B"));
+    if (n->in[0]->shape.rank == 4 && n->in[1]->shape.rank == 2)
+        return tlc_onnx_matmul_map(n);
     for (int i = 0; i < 2; ++i)
         if (n->in[i]->shape.rank != 2)
             return tlc_onnx_unsupported(n, "MatMul of rank %d is not supported, 2 is",

@@ -296,7 +296,7 @@ static tlc_status tuple_n(tlc_pickle *p, size_t n)
     for (size_t i = 0; i < n; ++i)
         TLC_TRY(peek(p, i, &ignored));
     p->depth -= n;
-    return push_tuple(p, p->stack + p->depth, n);
+    return push_tuple(p, n ? p->stack + p->depth : NULL, n);
 }
 
 static tlc_status op_empty_tuple(tlc_pickle *p)

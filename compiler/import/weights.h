@@ -1,6 +1,6 @@
 /* weights.h: trained weights from files that hold no network.
  *
- *   weights.c             which reader a file gets; tensors into a network by name
+ *   weights_import.c      which reader a file gets; tensors into a network by name
  *   pth.c                 PyTorch: state_dict, both containers
  *   pth_zip.c             the zip archive of PyTorch 1.6 and later
  *   pickle.c              the few opcodes that a state_dict needs

@@ -15,7 +15,8 @@ typedef enum tlc_trait {
     TLC_T_VIEW = 1 << 2,     /* plain layout: the result is the operand's bytes; no code */
     TLC_T_LINEAR = 1 << 3,   /* counted in multiply-adds */
     TLC_T_RANDOM = 1 << 4,   /* depends on the seed: ends the feature prefix */
-    TLC_T_WRITES = 1 << 5    /* overwrites leading global operands, defines nothing */
+    TLC_T_WRITES = 1 << 5,   /* overwrites leading global operands, defines nothing */
+    TLC_T_LIST = 1 << 6      /* operands are a list: a call has those there are, no absent ones */
 } tlc_trait;
 
 /* --- attributes ------------------------------------------------------------
@@ -87,6 +88,9 @@ typedef struct tlc_dropout_attrs {
 /* reduce_mean, squeeze, unsqueeze */
 typedef struct tlc_axes_attrs { tlc_ints axes; bool keepdims; } tlc_axes_attrs;
 typedef struct tlc_axis_attrs { int64_t axis; } tlc_axis_attrs; /* softmax, flatten, concat, gather */
+typedef struct tlc_unary_attrs { double alpha, beta; } tlc_unary_attrs; /* hard_sigmoid, leaky_relu, elu, pow */
+typedef struct tlc_layer_norm_attrs { int64_t axis; double epsilon; } tlc_layer_norm_attrs;
+typedef struct tlc_lrn_attrs { int64_t size; double alpha, beta, bias; } tlc_lrn_attrs;
 typedef struct tlc_perm_attrs { tlc_ints perm; } tlc_perm_attrs; /* transpose */
 /* pads: begins, then ends */
 typedef struct tlc_pad_attrs { tlc_ints pads; double value; } tlc_pad_attrs;

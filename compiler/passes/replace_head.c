@@ -5,6 +5,8 @@
  *   - for a number of classes, the last linear alone is replaced (and what follows it: the new
  *     one gives logits);
  *   - for a list of layers, everything from the first value of rank 2 on, the features.
+ * Where a 1x1 convolution classifies instead (SqueezeNet: convolution, relu, mean over the
+ * plane), the new head reads the mean of what that convolution read.
  * --head NODE overrides: everything from that node on goes.
  *
  * New parameters take the names that PyTorch would give them: those of the layer replaced, or
@@ -108,6 +110,7 @@ typedef struct cut {
     tlc_value *features; /* what the new head reads */
     tlc_node *node;      /* the first node that goes */
     tlc_value *old_out;  /* its result or, of several layers, the function's */
+    bool pool;           /* features are maps, and the new head reads their means */
 } cut;
 
 static tlc_status no_head(tlc_ctx *ctx)
@@ -115,6 +118,44 @@ static tlc_status no_head(tlc_ctx *ctx)
     (void)tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_NO_HEAD",
                    "no linear layer leads to the output through elementwise nodes alone");
     return tlc_hint(ctx, "--head NODE says where the head begins");
+}
+
+/* A convolution that is a linear layer of every pixel. */
+static bool is_pixelwise(const tlc_node *n)
+{
+    if (n->op != TLC_OP_CONV2D)
+        return false;
+    const tlc_conv2d_attrs *a = TLC_ATTRS(n, tlc_conv2d_attrs);
+    const int64_t *k = n->in[1]->shape.dim;
+    bool padded = a->pad.v[0] || a->pad.v[1] || a->pad.v[2] || a->pad.v[3];
+    return k[2] == 1 && k[3] == 1 && a->stride.v[0] == 1 && a->stride.v[1] == 1 &&
+           a->groups == 1 && !padded;
+}
+
+/* A mean over whole planes, written either way. */
+static bool is_plane_mean(const tlc_node *n)
+{
+    if (n->op == TLC_OP_AVG_POOL2D)
+        return n->out[0]->shape.dim[2] == 1 && n->out[0]->shape.dim[3] == 1;
+    if (n->op != TLC_OP_REDUCE_MEAN || n->in[0]->shape.rank != 4)
+        return false;
+    const tlc_ints *axes = &TLC_ATTRS(n, tlc_axes_attrs)->axes;
+    return axes->n == 2 && axes->v[0] + axes->v[1] == 5 && axes->v[0] >= 2 && axes->v[1] >= 2;
+}
+
+/* From the output back through elementwise nodes, views and a mean to a 1x1 convolution. */
+static bool find_conv_head(tlc_func *f, cut *out)
+{
+    tlc_node *n = f->out[0]->def;
+    while (n && !is_pixelwise(n)) {
+        if (n->op == TLC_OP_LINEAR || (!tlc_is_head_op(n) && !is_plane_mean(n)))
+            return false;
+        n = tlc_single_operand(n)->def;
+    }
+    if (!n)
+        return false;
+    *out = (cut){ .features = n->in[0], .node = n, .old_out = f->out[0], .pool = true };
+    return true;
 }
 
 /* The chain of head nodes from the output back; stops at the first value that is not of rank 2. */
@@ -133,7 +174,7 @@ static tlc_status find_head(tlc_ctx *ctx, tlc_func *f, bool last_linear_alone, c
             break;
         v = x;
     }
-    return has_linear ? TLC_OK : no_head(ctx);
+    return has_linear || find_conv_head(f, out) ? TLC_OK : no_head(ctx);
 }
 
 static tlc_status named_head(tlc_ctx *ctx, tlc_func *f, const char *name, cut *out)
@@ -189,10 +230,10 @@ static const char *common_component(tlc_ctx *ctx, const tlc_module *m, const boo
     return first ? tlc_arena_strndup(&ctx->arena, first, len) : NULL;
 }
 
-/* "fc" of a linear whose weight is fc.weight. */
+/* "fc" of a linear (or of a convolution that stood for one) whose weight is fc.weight. */
 static const char *linear_stem(tlc_ctx *ctx, const tlc_node *n)
 {
-    return n->op == TLC_OP_LINEAR ? tlc_name_stem(ctx, n->in[1]->name, "weight") : NULL;
+    return n->op == TLC_OP_LINEAR || n->op == TLC_OP_CONV2D ? tlc_name_stem(ctx, n->in[1]->name, "weight") : NULL;
 }
 
 static bool is_taken(const tlc_module *m, const char *stem)
@@ -268,17 +309,30 @@ static tlc_status flatten_features(tlc_ctx *ctx, tlc_func *f, tlc_value **x)
     return TLC_OK;
 }
 
+static tlc_status pool_features(tlc_ctx *ctx, tlc_func *f, tlc_value **x)
+{
+    tlc_node *n = tlc_node_add(f, NULL, TLC_OP_REDUCE_MEAN, NULL, x, 1);
+    tlc_axes_attrs *a = n->attrs;
+    a->axes = (tlc_ints){ .n = 2, .v = { 2, 3 } };
+    a->keepdims = false;
+    TLC_TRY(tlc_node_infer(ctx, n));
+    *x = n->out[0];
+    return TLC_OK;
+}
+
 static tlc_status build_head(tlc_ctx *ctx, tlc_func *f, const head_spec *spec, const char *stem,
-                             const char *out_name)
+                             const cut *c)
 {
     tlc_value *x = f->out[0];
+    if (c->pool)
+        TLC_TRY(pool_features(ctx, f, &x));
     TLC_TRY(flatten_features(ctx, f, &x));
     for (size_t i = 0; i < spec->n; ++i) {
         const char *name =
             spec->n == 1 ? stem : tlc_arena_printf(&ctx->arena, "%s.%zu", stem, i);
         TLC_TRY(add_layer(ctx, f, name, &spec->layers[i], &x));
     }
-    x->name = out_name;
+    x->name = c->old_out->name;
     f->out[0] = x;
     return TLC_OK;
 }
@@ -308,7 +362,7 @@ static tlc_status replace(tlc_ctx *ctx, tlc_func *f, const tlc_options *o, tlc_f
         stem = common_component(ctx, m, before, after);
     tlc_globals_prune(m);
     found->new_from_id = m->n_values;
-    return build_head(ctx, f, &spec, free_stem(m, stem ? stem : "classifier"), c.old_out->name);
+    return build_head(ctx, f, &spec, free_stem(m, stem ? stem : "classifier"), &c);
 }
 
 static void number_dropouts(tlc_func *f)

@@ -56,4 +56,6 @@ What is where: $out/net (readable C, library, trainer), $out/run (metrics, check
 $out/app (what an app ships).  The same with your own network and photographs:
   $tlc compile YOUR.onnx --replace-head 2 --freeze-backbone -o build/mine
   make -C build/mine && build/mine/trainer train PHOTOS
+
+How well it learned, with pictures, in a browser: $PWD/$out/run/report.html
 TEXT

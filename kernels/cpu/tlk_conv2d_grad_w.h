@@ -21,13 +21,13 @@ typedef tlk_conv2d tlk_conv2d_grad_w_stem;
 typedef tlk_conv2d tlk_conv2d_grad_w_depthwise;
 
 /* How x is read: `channels` of a tap `step` floats apart, pixels `lanes` apart. */
-typedef struct tlk_grad_w_input {
+typedef struct tlk_dw_input {
     int channels, lanes;
     int64_t step;
-} tlk_grad_w_input;
+} tlk_dw_input;
 
 /* Rows of dy in a band: their pixels and what they read of x stay in the first-level cache. */
-TLK_INLINE int tlk_grad_w_rows(const tlk_conv2d *s)
+TLK_INLINE int tlk_dw_rows(const tlk_conv2d *s)
 {
     enum { BAND_PIXELS = 128 };
     const int rows = BAND_PIXELS / s->y.w;
@@ -35,18 +35,18 @@ TLK_INLINE int tlk_grad_w_rows(const tlk_conv2d *s)
 }
 
 /* Floats from the first pixel of dy's block to row `h`. */
-TLK_INLINE int64_t tlk_grad_w_row_at(tlk_plane p, int h)
+TLK_INLINE int64_t tlk_dw_row_at(tlk_plane p, int h)
 {
     return ((int64_t)(p.top + h) * tlk_plane_cols(p) + p.left) * TLK_BLOCK;
 }
 
 /* Where tap `tap` of pixel 0 lies, in pixels. */
-TLK_INLINE int64_t tlk_grad_w_tap(const tlk_conv2d *s, int tap)
+TLK_INLINE int64_t tlk_dw_tap(const tlk_conv2d *s, int tap)
 {
     return (int64_t)(tap / s->kw) * s->dh * tlk_plane_cols(s->x) + tap % s->kw * s->dw;
 }
 
-TLK_INLINE void tlk_grad_w_add(float *dw, int64_t wb, tlk_v acc[TLK_PIX][TLK_TV], int nb, int m)
+TLK_INLINE void tlk_dw_add(float *dw, int64_t wb, tlk_v acc[TLK_PIX][TLK_TV], int nb, int m)
 {
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
@@ -59,7 +59,7 @@ TLK_INLINE void tlk_grad_w_add(float *dw, int64_t wb, tlk_v acc[TLK_PIX][TLK_TV]
 }
 
 /* Positions [first, first + m) of the filters over rows [row0, row1). */
-TLK_INLINE void tlk_grad_w_tile(const tlk_conv2d *s, tlk_grad_w_input in, int row0, int row1,
+TLK_INLINE void tlk_dw_tile(const tlk_conv2d *s, tlk_dw_input in, int row0, int row1,
                                 int first, int m, int nb, const float *x, const float *dy,
                                 float *dw, int64_t wb)
 {
@@ -70,60 +70,60 @@ TLK_INLINE void tlk_grad_w_tile(const tlk_conv2d *s, tlk_grad_w_input in, int ro
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
         const int tap = (first + p) / in.channels;
-        t.x[p] = x + tlk_grad_w_tap(s, tap) * in.lanes + (first + p) % in.channels * in.step;
+        t.x[p] = x + tlk_dw_tap(s, tap) * in.lanes + (first + p) % in.channels * in.step;
         TLK_UNROLL
         for (int j = 0; j < nb * TLK_VPB; ++j)
             acc[p][j] = tlk_zero();
     }
     for (int h = row0; h < row1; ++h)
-        tlk_mac(acc, &t, h * row, s->sw * in.lanes, dy + tlk_grad_w_row_at(s->y, h), yb, nb, m,
+        tlk_mac(acc, &t, h * row, s->sw * in.lanes, dy + tlk_dw_row_at(s->y, h), yb, nb, m,
                 s->y.w);
-    tlk_grad_w_add(dw + first * TLK_BLOCK, wb, acc, nb, m);
+    tlk_dw_add(dw + first * TLK_BLOCK, wb, acc, nb, m);
 }
 
 /* Filters' positions [from, to) over one band. */
-TLK_INLINE void tlk_grad_w_band(const tlk_conv2d *s, tlk_grad_w_input in, int row0, int from,
+TLK_INLINE void tlk_dw_band(const tlk_conv2d *s, tlk_dw_input in, int row0, int from,
                                 int count, int nb, const float *x, const float *dy, float *dw,
                                 int64_t wb)
 {
-    const int row1 = row0 + tlk_grad_w_rows(s) < s->y.h ? row0 + tlk_grad_w_rows(s) : s->y.h;
+    const int row1 = row0 + tlk_dw_rows(s) < s->y.h ? row0 + tlk_dw_rows(s) : s->y.h;
     const int rest = count % TLK_PIX;
     const int to = from + count - rest;
     for (int p = from; p < to; p += TLK_PIX)
-        tlk_grad_w_tile(s, in, row0, row1, p, TLK_PIX, nb, x, dy, dw, wb);
+        tlk_dw_tile(s, in, row0, row1, p, TLK_PIX, nb, x, dy, dw, wb);
     if (rest)
-        tlk_grad_w_tile(s, in, row0, row1, to, rest, nb, x, dy, dw, wb);
+        tlk_dw_tile(s, in, row0, row1, to, rest, nb, x, dy, dw, wb);
 }
 
 /* --- blocked input --------------------------- */
 
-TLK_INLINE int tlk_grad_w_in_blocks(const tlk_conv2d *s) { return tlk_blocks(s->ic / s->groups); }
+TLK_INLINE int tlk_dw_in_blocks(const tlk_conv2d *s) { return tlk_blocks(s->ic / s->groups); }
 
 /* Input blocks of an item: 1x1 filters do little with a pixel, so dy's band serves several. */
-TLK_INLINE int tlk_grad_w_group(const tlk_conv2d *s)
+TLK_INLINE int tlk_dw_group(const tlk_conv2d *s)
 {
     enum { TAPS = 8 };
     const int group = (int)tlk_div_up(TAPS, (int64_t)s->kh * s->kw);
-    return group < tlk_grad_w_in_blocks(s) ? group : tlk_grad_w_in_blocks(s);
+    return group < tlk_dw_in_blocks(s) ? group : tlk_dw_in_blocks(s);
 }
 
 static inline int64_t tlk_conv2d_grad_w_direct_items(const tlk_conv2d_grad_w_direct *s, int64_t n)
 {
     (void)n;
     return tlk_blocks(s->oc) / tlk_conv2d_pair(s) *
-           tlk_div_up(tlk_grad_w_in_blocks(s), tlk_grad_w_group(s));
+           tlk_div_up(tlk_dw_in_blocks(s), tlk_dw_group(s));
 }
 
 /* One picture: input blocks [b0, b1) with one block (pair) of dy; dw at input block 0. */
-TLK_INLINE void tlk_grad_w_picture(const tlk_conv2d *s, int b0, int b1, const float *x,
+TLK_INLINE void tlk_dw_picture(const tlk_conv2d *s, int b0, int b1, const float *x,
                                    const float *dy, float *dw, int64_t wb)
 {
-    const tlk_grad_w_input in = { TLK_BLOCK, TLK_BLOCK, 1 };
+    const tlk_dw_input in = { TLK_BLOCK, TLK_BLOCK, 1 };
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
     const int count = s->kh * s->kw * TLK_BLOCK;
-    for (int row = 0; row < s->y.h; row += tlk_grad_w_rows(s))
+    for (int row = 0; row < s->y.h; row += tlk_dw_rows(s))
         for (int b = b0; b < b1; ++b)
-            tlk_grad_w_band(s, in, row, 0, count, tlk_conv2d_pair(s), x + b * xb, dy,
+            tlk_dw_band(s, in, row, 0, count, tlk_conv2d_pair(s), x + b * xb, dy,
                             dw + (int64_t)b * count * TLK_BLOCK, wb);
 }
 
@@ -131,7 +131,7 @@ TLK_INLINE void tlk_conv2d_grad_w_direct_item(const tlk_conv2d_grad_w_direct *s,
                                               int64_t n, const float *dy, const float *x,
                                               float *dw)
 {
-    const int in_blocks = tlk_grad_w_in_blocks(s), group = tlk_grad_w_group(s);
+    const int in_blocks = tlk_dw_in_blocks(s), group = tlk_dw_group(s);
     const int parts = (int)tlk_div_up(in_blocks, group), nb = tlk_conv2d_pair(s);
     const int o = (int)(item / parts) * nb, b0 = (int)(item % parts) * group;
     const int b1 = b0 + group < in_blocks ? b0 + group : in_blocks;
@@ -146,7 +146,7 @@ TLK_INLINE void tlk_conv2d_grad_w_direct_item(const tlk_conv2d_grad_w_direct *s,
     for (int i = 0; i < nb; ++i)
         memset(dw + i * wb + b0 * block, 0, sizeof(float) * (size_t)((b1 - b0) * block));
     for (int64_t p = 0; p < n; ++p)
-        tlk_grad_w_picture(s, b0, b1, x + (p * s->groups + of_group) * in_blocks * xb,
+        tlk_dw_picture(s, b0, b1, x + (p * s->groups + of_group) * in_blocks * xb,
                            dy + (p * blocks + o) * yb, dw, wb);
 }
 
@@ -162,19 +162,19 @@ static inline int64_t tlk_conv2d_grad_w_stem_items(const tlk_conv2d_grad_w_stem 
 TLK_INLINE void tlk_conv2d_grad_w_stem_item(const tlk_conv2d_grad_w_stem *s, int64_t item,
                                             int64_t n, const float *dy, const float *x, float *dw)
 {
-    const tlk_grad_w_input in = { s->ic, 1, tlk_plane_elems(s->x) };
+    const tlk_dw_input in = { s->ic, 1, tlk_plane_elems(s->x) };
     const int nb = tlk_conv2d_pair(s), count = s->kw * s->ic;
     const int o = (int)(item / s->kh) * nb, kh = (int)(item % s->kh);
     const int64_t wb = (int64_t)s->kh * count * TLK_BLOCK;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
     x += (s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left;
-    x += tlk_grad_w_tap(s, kh * s->kw);
+    x += tlk_dw_tap(s, kh * s->kw);
     dw += o * wb + (int64_t)kh * count * TLK_BLOCK;
     for (int i = 0; i < nb; ++i)
         memset(dw + i * wb, 0, sizeof(float) * (size_t)count * TLK_BLOCK);
     for (int64_t p = 0; p < n; ++p)
-        for (int row = 0; row < s->y.h; row += tlk_grad_w_rows(s))
-            tlk_grad_w_band(s, in, row, 0, count, nb, x + p * s->ic * tlk_plane_elems(s->x),
+        for (int row = 0; row < s->y.h; row += tlk_dw_rows(s))
+            tlk_dw_band(s, in, row, 0, count, nb, x + p * s->ic * tlk_plane_elems(s->x),
                             dy + (p * tlk_blocks(s->oc) + o) * yb, dw, wb);
 }
 
@@ -188,7 +188,7 @@ static inline int64_t tlk_conv2d_grad_w_depthwise_items(const tlk_conv2d_grad_w_
 }
 
 /* Taps [first, first + m) over rows [row0, row1) of one block. */
-TLK_INLINE void tlk_grad_w_depthwise_tile(const tlk_conv2d *s, int row0, int row1, int first,
+TLK_INLINE void tlk_dw_depthwise_tile(const tlk_conv2d *s, int row0, int row1, int first,
                                           int m, const float *x, const float *dy, float *dw)
 {
     const int64_t row = tlk_plane_cols(s->x) * (int64_t)s->sh * TLK_BLOCK;
@@ -196,13 +196,13 @@ TLK_INLINE void tlk_grad_w_depthwise_tile(const tlk_conv2d *s, int row0, int row
     const float *at[TLK_PIX];
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
-        at[p] = x + tlk_grad_w_tap(s, first + p) * TLK_BLOCK;
+        at[p] = x + tlk_dw_tap(s, first + p) * TLK_BLOCK;
         TLK_UNROLL
         for (int j = 0; j < TLK_VPB; ++j)
             acc[p][j] = tlk_zero();
     }
     for (int h = row0; h < row1; ++h) {
-        const float *d = dy + tlk_grad_w_row_at(s->y, h);
+        const float *d = dy + tlk_dw_row_at(s->y, h);
         TLK_ROLLED
         for (int c = 0; c < s->y.w; ++c) {
             TLK_UNROLL
@@ -215,14 +215,14 @@ TLK_INLINE void tlk_grad_w_depthwise_tile(const tlk_conv2d *s, int row0, int row
             }
         }
     }
-    tlk_grad_w_add(dw + first * TLK_BLOCK, 0, acc, 1, m);
+    tlk_dw_add(dw + first * TLK_BLOCK, 0, acc, 1, m);
 }
 
 TLK_INLINE void tlk_conv2d_grad_w_depthwise_item(const tlk_conv2d_grad_w_depthwise *s,
                                                  int64_t item, int64_t n, const float *dy,
                                                  const float *x, float *dw)
 {
-    const int taps = s->kh * s->kw, rest = taps % TLK_PIX, rows = tlk_grad_w_rows(s);
+    const int taps = s->kh * s->kw, rest = taps % TLK_PIX, rows = tlk_dw_rows(s);
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
     x += ((s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left) * TLK_BLOCK;
@@ -234,9 +234,9 @@ TLK_INLINE void tlk_conv2d_grad_w_depthwise_item(const tlk_conv2d_grad_w_depthwi
         for (int h = 0; h < s->y.h; h += rows) {
             const int end = h + rows < s->y.h ? h + rows : s->y.h;
             for (int k = 0; k < taps - rest; k += TLK_PIX)
-                tlk_grad_w_depthwise_tile(s, h, end, k, TLK_PIX, xp, dp, dw);
+                tlk_dw_depthwise_tile(s, h, end, k, TLK_PIX, xp, dp, dw);
             if (rest)
-                tlk_grad_w_depthwise_tile(s, h, end, taps - rest, rest, xp, dp, dw);
+                tlk_dw_depthwise_tile(s, h, end, taps - rest, rest, xp, dp, dw);
         }
     }
 }

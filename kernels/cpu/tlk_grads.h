@@ -157,7 +157,7 @@ TLK_INLINE void tlk_max_grad_at(const tlk_pool2d *s, tlk_window v, const float *
     TLK_UNROLL
     for (int j = 0; j < TLK_BLOCK; j += TLK_W) {
         const tlk_v d = tlk_load(dy + j);
-        tlk_mask at;
+        tlk_mask at = { 0 };
         for (int l = 0; l < TLK_W; ++l)
             at[l] = positions[j + l];
         for (int i = v.h.from; i < v.h.to; ++i)

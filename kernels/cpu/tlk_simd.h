@@ -135,6 +135,28 @@ TLK_INLINE float tlk_activate1(float x, tlk_act act, float lo, float hi)
     return act == TLK_ACT_CLIP && hi < x ? hi : x;
 }
 
+/* e^x, within 2 units in the last place: x = k ln 2 + r, a polynomial of r, k into the exponent.
+ * Operations and order are the same on every width, so the bits are.  Below -87 the result is
+ * e^-87, above 88 it is e^88; a NaN stays one. */
+TLK_INLINE tlk_v tlk_exp(tlk_v x)
+{
+    static const float c[] = { 1.98756915e-4f, 1.39819995e-3f, 8.33345205e-3f, 4.16657962e-2f,
+                               1.66666657e-1f, 0.5f };
+    const tlk_v magic = tlk_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
+    x = tlk_min(tlk_max(x, tlk_splat(-87.0f)), tlk_splat(88.0f));
+    const tlk_v shifted = tlk_fma(x, tlk_splat(1.44269504f), magic);
+    const tlk_v k = shifted - magic;
+    tlk_v r = tlk_fma(k, tlk_splat(-0.693359375f), x);
+    r = tlk_fma(k, tlk_splat(2.12194440e-4f), r);
+    tlk_v p = tlk_splat(c[0]);
+    TLK_UNROLL
+    for (int i = 1; i < 6; ++i)
+        p = tlk_fma(p, r, tlk_splat(c[i]));
+    p = tlk_fma(p, r * r, r) + tlk_splat(1.0f);
+    const tlk_mask exponent = ((tlk_mask)shifted - (tlk_mask)magic + 127) << 23;
+    return p * (tlk_v)exponent;
+}
+
 /* Zeros around the values of one blocked plane (16 channels), or of one plain plane. */
 TLK_INLINE void tlk_halo_zero(float *plane, tlk_plane p, int lanes)
 {

@@ -20,6 +20,21 @@ typedef struct tlk_sgd {
 
 enum { TLK_UPDATE_FLOATS = 16384 }; /* of an item: a multiple of TLK_BLOCK */
 
+/* The sweeps are called, not inlined: a network has one an array, all alike. */
+static __attribute__((noinline, unused)) void
+tlk_adam_sweep(const tlk_adam_rates *r, int64_t count, const float *g, float *w, float *m,
+               float *v)
+{
+    tlk_adam_apply(r, count, g, w, m, v);
+}
+
+static __attribute__((noinline, unused)) void
+tlk_sgd_sweep(const tlk_step *step, bool nesterov, int64_t count, const float *g, float *w,
+              float *buffer)
+{
+    tlk_sgd_apply(step, nesterov, count, g, w, buffer);
+}
+
 static inline int64_t tlk_adam_items(const tlk_adam *s, int64_t n)
 {
     (void)n;
@@ -43,7 +58,7 @@ TLK_INLINE void tlk_adam_item(const tlk_adam *s, int64_t item, int64_t n, const 
     const tlk_adam_rates rates = tlk_adam_rates_of(step, s->decoupled);
     const int64_t at = item * TLK_UPDATE_FLOATS;
     const int64_t whole = tlk_update_whole(s->elems, item, &rest);
-    tlk_adam_apply(&rates, whole, g + at, w + at, m + at, v + at);
+    tlk_adam_sweep(&rates, whole, g + at, w + at, m + at, v + at);
     if (!rest)
         return;
     const size_t bytes = sizeof(float) * (size_t)rest;
@@ -52,7 +67,7 @@ TLK_INLINE void tlk_adam_item(const tlk_adam *s, int64_t item, int64_t n, const 
     for (int i = 0; i < 3; ++i)
         memcpy(tail[i], from[i], bytes);
     memcpy(tail[3], g + at + whole, bytes);
-    tlk_adam_apply(&rates, TLK_BLOCK, tail[3], tail[0], tail[1], tail[2]);
+    tlk_adam_sweep(&rates, TLK_BLOCK, tail[3], tail[0], tail[1], tail[2]);
     for (int i = 0; i < 3; ++i)
         memcpy(from[i], tail[i], bytes);
 }
@@ -70,7 +85,7 @@ TLK_INLINE void tlk_sgd_item(const tlk_sgd *s, int64_t item, int64_t n, const tl
     int rest;
     const int64_t at = item * TLK_UPDATE_FLOATS;
     const int64_t whole = tlk_update_whole(s->elems, item, &rest);
-    tlk_sgd_apply(step, s->nesterov, whole, g + at, w + at, buffer + at);
+    tlk_sgd_sweep(step, s->nesterov, whole, g + at, w + at, buffer + at);
     if (!rest)
         return;
     const size_t bytes = sizeof(float) * (size_t)rest;
@@ -79,7 +94,7 @@ TLK_INLINE void tlk_sgd_item(const tlk_sgd *s, int64_t item, int64_t n, const tl
     for (int i = 0; i < 2; ++i)
         memcpy(tail[i], from[i], bytes);
     memcpy(tail[2], g + at + whole, bytes);
-    tlk_sgd_apply(step, s->nesterov, TLK_BLOCK, tail[2], tail[0], tail[1]);
+    tlk_sgd_sweep(step, s->nesterov, TLK_BLOCK, tail[2], tail[0], tail[1]);
     for (int i = 0; i < 2; ++i)
         memcpy(from[i], tail[i], bytes);
 }

@@ -37,9 +37,15 @@ static inline void tlk_ref_softmax_item(const tlk_ref_softmax *s, int64_t item, 
     (void)n;
     for (int64_t row = 0; row < s->outer * s->inner; ++row) {
         int64_t at = (item * s->outer + row / s->inner) * s->size * s->inner + row % s->inner;
-        double log_total = tlk_ref_logsumexp(s->size, x + at, s->inner);
+        const tlk_real *first = x + at;
+        double largest = (double)first[0], sum = 0;
+        for (int64_t i = 1; i < s->size; ++i)
+            largest = (double)first[i * s->inner] > largest ? (double)first[i * s->inner] : largest;
+        for (int64_t i = 0; i < s->size; ++i)
+            sum += exp((double)first[i * s->inner] - largest);
+        /* Not exp(x - logsumexp): beside logits of 1e20 the logarithm of the sum would be lost. */
         for (int64_t i = 0; i < s->size; ++i, at += s->inner)
-            y[at] = (tlk_real)exp((double)x[at] - log_total);
+            y[at] = (tlk_real)(exp((double)x[at] - largest) / sum);
     }
 }
 

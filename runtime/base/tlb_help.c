@@ -26,7 +26,10 @@ static const struct {
     const char *text;
 } examples[] = {
     { TLB_CMD_COMPILE, "  tlc compile net.onnx --replace-head 2 --freeze-backbone -o build/catdog\n"
-                       "  tlc compile net.onnx -o build/net                  # inference alone\n" },
+                       "  tlc compile vgg16 --weights vgg16.pth --replace-head vgg -o build/v\n" },
+    { TLB_CMD_FIT, "  tlc fit net.onnx photos -o build/net\n" },
+    { TLB_CMD_SPLIT, "  tlc split kaggle/train -o photos\n"
+                     "  tlc split kaggle/train -o photos --valid 500 --copy\n" },
     { TLB_CMD_INSPECT, "  tlc inspect net.onnx\n" },
     { TLB_CMD_VERIFY, "  tlc verify net.onnx --input x.npy\n" },
     { TLB_CMD_OPT, "  tlc opt --pass canonicalise --pass fold_bn net.tir\n" },
@@ -35,7 +38,8 @@ static const struct {
     { TLB_CMD_TRAIN, "  trainer train photos --epochs 10 --lr 1e-4 --out build/run\n"
                      "  trainer train photos --out build/run --resume\n" },
     { TLB_CMD_EVAL, "  trainer eval photos/valid --run build/run\n" },
-    { TLB_CMD_PREDICT, "  trainer predict --run build/run a.jpg b.png --csv\n" },
+    { TLB_CMD_PREDICT, "  trainer predict --run build/run a.jpg b.png --csv\n"
+                       "  trainer predict --run build/run folder --csv\n" },
     { TLB_CMD_EXPORT, "  trainer export --run build/run -o build/app\n" },
     { TLB_CMD_REPORT, "  trainer report --run build/run\n" },
     { TLB_CMD_PREVIEW, "  trainer preview photos -o preview.png\n" },

@@ -39,6 +39,8 @@ static void find_x_range(const tlr_chart *c, frame *f)
             widen(c->line[i].x[k], &f->x_lo, &f->x_hi);
     if (!(f->x_lo <= f->x_hi))
         f->x_lo = f->x_hi = 1;
+    if (c->x_from_zero)
+        f->x_lo = fmin(0, f->x_lo);
     f->x_first = f->x_lo;
     f->x_last = f->x_hi;
     if (f->x_lo == f->x_hi) { /* one point lies in the middle */
@@ -122,7 +124,7 @@ static frame make_frame(const tlr_canvas *s, const tlr_chart *c)
     find_x_range(c, &f);
     find_y_range(c, &f);
     double left = ticks_width(s, &f.y_ticks, c->percent) + SPACE;
-    double top = TITLE_H + (c->mark ? MARK_H : SPACE);
+    double top = TITLE_H + (c->mark ? MARK_H : 2 * SPACE);
     double bottom = TICK_H + (c->x_title ? AXIS_TITLE_H : 0);
     double right = fmax(labels_width(s, c), 2 * SPACE);
     f.plot = (tlr_box){ c->box.x + left, c->box.y + top, c->box.w - left - right,
@@ -202,14 +204,14 @@ static size_t run_of(const frame *f, const tlr_line *l, size_t at, double *xy)
     return n;
 }
 
-static void draw_line(tlr_canvas *s, const frame *f, const tlr_line *l)
+static void draw_line(tlr_canvas *s, const frame *f, const tlr_line *l, bool plain)
 {
     double *xy = calloc(2 * l->n + 1, sizeof *xy);
     const tlr_pen pen = { l->color, TLR_LINE_PX, l->dash };
     for (size_t at = 0; xy && at < l->n; ++at) {
         size_t n = run_of(f, l, at, xy);
         tlr_canvas_line(s, xy, n, &pen);
-        for (size_t i = 0; i < n && (l->n <= MOST_DOTS || n == 1); ++i)
+        for (size_t i = 0; i < n && ((l->n <= MOST_DOTS && !plain) || n == 1); ++i)
             tlr_canvas_dot(s, xy[2 * i], xy[2 * i + 1], 6, l->color);
         at += n;
     }
@@ -295,7 +297,7 @@ void tlr_chart_draw(tlr_canvas *s, const tlr_chart *c)
     if (marked)
         draw_mark_line(s, c, &f);
     for (int i = 0; i < c->n_lines; ++i)
-        draw_line(s, &f, &c->line[i]);
+        draw_line(s, &f, &c->line[i], c->plain);
     if (marked)
         draw_mark_ring(s, c, &f);
     if (!c->plain)

@@ -19,6 +19,7 @@ typedef struct tlr_chart {
     const char *title, *x_title;
     bool percent;             /* y is a share: the axis ends at 100 % at the latest */
     bool from_zero;           /* the y axis begins at 0 */
+    bool x_from_zero;         /* and the x axis */
     bool whole_x;             /* x counts: no tick between whole numbers */
     bool plain;               /* no labels at line ends, fewer ticks: one of many small charts */
     tlr_line line[TLR_MOST_LINES];

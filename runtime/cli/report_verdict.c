@@ -100,7 +100,7 @@ static void say_epochs(FILE *out, const tlr_record *r)
     if (overfits(best, last))
         fputs(" Since then the validation loss rises while the training loss falls: it learns "
               "the training pictures by heart. More pictures help, more epochs do not.", out);
-    else if (best == last && r->n_epochs > 1)
+    else if (best == last && r->n_epochs > 1 && best->valid_accuracy < 1)
         fputs(" It was still improving at the end: more epochs may help (--epochs).", out);
     fputs("</p>\n", out);
 }

@@ -156,8 +156,9 @@ static void convert(const trainer_arrays *s, const char *row, tlr_type type, voi
     }
 }
 
-static tlb_status read_array(void *self, int64_t sample, int reader, void *input)
+static tlb_status read_array(void *self, int64_t sample, int64_t view, int reader, void *input)
 {
+    (void)view;
     const trainer_data *d = self;
     const trainer_arrays *s = d->arrays;
     const tlr_preprocess *p = &tlr_the_model->preprocess;

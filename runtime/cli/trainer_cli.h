@@ -6,6 +6,7 @@
 #include "tlb_json.h"
 #include "tlb_options.h"
 #include "tlr_cli.h"
+#include "trainer_augment.h"
 #include "tlr_train.h"
 
 /* The commands (trainer_COMMAND.c).  argv: for run.json and the hints. */
@@ -58,6 +59,9 @@ typedef struct trainer_data {
     bool has_valid;           /* valid/ is there: nothing is split off */
     /* pictures */
     char **paths;             /* by sample */
+    int64_t *origin;          /* by sample: its place in the list before the split */
+    trainer_augment augment;  /* of training pictures */
+    uint64_t seed;
     tlr_image_note *notes;    /* by sample: what reading it found */
     tlb_status *status;
     tlr_loader *loaders;
@@ -92,7 +96,9 @@ void trainer_list_free(trainer_list *l);
 tlb_status trainer_photos_list(trainer_data *d, const char *photos, int use, int threads,
                                char *const *classes, int n_classes, trainer_list *out);
 tlb_status trainer_photos_open(trainer_data *d, int readers);
-tlb_status trainer_photos_read(void *self, int64_t sample, int reader, void *input);
+/* --augment and --views, for training pictures. */
+tlb_status trainer_photos_augment(trainer_data *d);
+tlb_status trainer_photos_read(void *self, int64_t sample, int64_t view, int reader, void *input);
 tlb_status trainer_arrays_list(trainer_data *d, const char *spec, trainer_list *out);
 /* Take origin[sample], the row of X; freed by close. */
 void trainer_arrays_order(trainer_data *d, int64_t *origin);
@@ -135,11 +141,10 @@ typedef struct trainer_progress {
     bool shown, header_printed;
     double began, last, phase_began;
     int64_t epochs, done_before;
-    double lr;
     int phase;
 } trainer_progress;
 
-void trainer_progress_init(trainer_progress *p, const tlb_args *a, int64_t epochs, double lr);
+void trainer_progress_init(trainer_progress *p, const tlb_args *a, int64_t epochs);
 void trainer_progress_clear(trainer_progress *p);
 /* Hooks of tlr_train.h; self: trainer_progress. */
 void trainer_on_features(void *self, int64_t done, int64_t total);

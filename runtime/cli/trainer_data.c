@@ -149,7 +149,7 @@ tlb_status trainer_data_open(trainer_data *d, const tlb_args *a, const char *pho
     if (status == TLB_OK && d->arrays)
         trainer_arrays_order(d, origin);
     else
-        free(origin);
+        d->origin = origin;
     trainer_list_free(&l);
     return status;
 }
@@ -165,6 +165,7 @@ void trainer_data_close(trainer_data *d)
         tlr_loader_free(&d->loaders[i]);
     trainer_arrays_close(d);
     free(d->paths);
+    free(d->origin);
     free(d->classes);
     free(d->loaders);
     free(d->labels);

@@ -257,7 +257,7 @@ static tlb_status evaluate_run(trainer *t, const trainer_run *run, trainer_data 
     config.threads = config.readers = trainer_threads(t->args);
     config.names = t->names;
     config.limits = t->args->limits;
-    trainer_progress_init(&progress, t->args, 1, 0);
+    trainer_progress_init(&progress, t->args, 1);
     tlr_train_hooks hooks = { .self = &progress, .note = trainer_on_note };
     tlb_status status =
         tlr_trainer_create(tlr_the_model, t->weights.bytes, &d->samples, &config, &hooks, &tr);

@@ -108,7 +108,7 @@ static tlb_status open_weights(trainer *t)
                          error ? strerror(error) : "not a regular file");
     tlr_status checked = tlr_weights_check(tlr_the_model, t->weights.bytes, t->weights.n_bytes, 0);
     /* What the checksum read is dropped again: most of it may be places of values drawn later. */
-    madvise(t->weights.bytes, t->weights.n_bytes, MADV_DONTNEED);
+    madvise((void *)(uintptr_t)t->weights.bytes, t->weights.n_bytes, MADV_DONTNEED);
     return checked == TLR_OK ? TLB_OK : tlr_cli_weights_error(t->args, checked, "weights.bin");
 }
 

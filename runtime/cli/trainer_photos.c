@@ -331,11 +331,46 @@ tlb_status trainer_photos_open(trainer_data *d, int readers)
     return TLB_OK;
 }
 
-tlb_status trainer_photos_read(void *self, int64_t sample, int reader, void *input)
+static bool is_changed(const trainer_data *d, int64_t sample)
+{
+    return sample < d->samples.n_train && trainer_augment_any(&d->augment);
+}
+
+static tlr_content_key view_key(void *self, int64_t sample, int64_t view)
+{
+    const trainer_data *d = self;
+    const trainer_augment *a = &d->augment;
+    const uint64_t parts[] = { d->keys[sample].low, d->keys[sample].high, d->seed,
+                               (uint64_t)d->origin[sample], (uint64_t)view,
+                               (uint64_t)(a->flip + 2 * a->crop + 4 * a->color) };
+    XXH128_hash_t h = XXH3_128bits(parts, sizeof parts);
+    return (tlr_content_key){ h.low64, h.high64 };
+}
+
+tlb_status trainer_photos_augment(trainer_data *d)
+{
+    const char *list = tlb_text(d->args, TLB_OPT_AUGMENT);
+    if (!list)
+        return TLB_OK;
+    if (!trainer_augment_parse(list, &d->augment))
+        return tlb_error(d->args, TLB_E_USAGE, "E_USAGE", NULL, NULL, "flip,crop,color",
+                         "--augment \"%s\" is no list of changes", trainer_safe(list));
+    d->seed = (uint64_t)tlb_int(d->args, TLB_OPT_SEED);
+    d->samples.views = tlb_int(d->args, TLB_OPT_VIEWS);
+    d->samples.view_key = view_key;
+    return TLB_OK;
+}
+
+tlb_status trainer_photos_read(void *self, int64_t sample, int64_t view, int reader, void *input)
 {
     trainer_data *d = self;
     tlr_image_note note;
-    tlb_status status = tlr_load_input(&d->loaders[reader], d->paths[sample], input, &note);
+    tlr_loader *l = &d->loaders[reader];
+    const char *path = d->paths[sample];
+    tlb_status status = is_changed(d, sample)
+                            ? trainer_load_view(l, path, &d->augment, d->seed, view,
+                                                d->origin[sample], input, &note)
+                            : tlr_load_input(l, path, input, &note);
     /* A sample is read by one thread at a time; a warning already shown is not shown again. */
     if (status != TLB_OK || !d->notes[sample].what)
         d->notes[sample] = note;

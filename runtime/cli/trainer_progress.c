@@ -32,9 +32,9 @@ char *trainer_clock(char buf[32], double seconds)
     return buf;
 }
 
-void trainer_progress_init(trainer_progress *p, const tlb_args *a, int64_t epochs, double lr)
+void trainer_progress_init(trainer_progress *p, const tlb_args *a, int64_t epochs)
 {
-    *p = (trainer_progress){ .args = a, .epochs = epochs, .lr = lr };
+    *p = (trainer_progress){ .args = a, .epochs = epochs };
     p->lines = !a->quiet && !a->json_diagnostics;
     p->terminal = p->lines && isatty(STDERR_FILENO);
     p->began = p->last = p->phase_began = seconds_now();
@@ -92,7 +92,7 @@ void trainer_on_step(void *self, const tlr_step_report *r)
     char clock[32];
     int64_t steps = r->steps_in_epoch * p->epochs;
     if (p->args->json)
-        tlr_metrics_step(stdout, r, p->lr);
+        tlr_metrics_step(stdout, r);
     if (!due(p, PHASE_STEPS, r->step))
         return;
     const char *form = p->terminal
@@ -116,7 +116,7 @@ void trainer_on_epoch(void *self, const tlr_epoch_report *r)
     trainer_progress *p = self;
     char time[32], train[32], valid[32];
     if (p->args->json)
-        tlr_metrics_epoch(stdout, r, p->lr);
+        tlr_metrics_epoch(stdout, r);
     if (p->args->quiet || p->args->json)
         return;
     trainer_progress_clear(p);

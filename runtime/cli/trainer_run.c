@@ -31,6 +31,9 @@ static const struct option_row {
     { TLB_OPT_VALID, FORM_NUMBER, true },        { TLB_OPT_DATA, FORM_TEXT, true },
     { TLB_OPT_BAD_IMAGES, FORM_TEXT, true },     { TLB_OPT_EXIF, FORM_FLAG, true },
     { TLB_OPT_LR, FORM_NUMBER, true },           { TLB_OPT_WEIGHT_DECAY, FORM_NUMBER, true },
+    { TLB_OPT_AUGMENT, FORM_TEXT, true },        { TLB_OPT_VIEWS, FORM_COUNT, true },
+    { TLB_OPT_SCHEDULE, FORM_TEXT, true },       { TLB_OPT_WARMUP, FORM_COUNT, true },
+    { TLB_OPT_STEP_EPOCHS, FORM_COUNT, true },   { TLB_OPT_PATIENCE, FORM_COUNT, true },
     { TLB_OPT_MOMENTUM, FORM_NUMBER, true },     { TLB_OPT_CACHE, FORM_FLAG, false },
     { TLB_OPT_CACHE_DIR, FORM_TEXT, false },     { TLB_OPT_THREADS, FORM_COUNT, false },
 };

@@ -51,6 +51,10 @@ static void make_config(training *g, tlr_train_config *c)
     c->rates.lr = tlb_num(a, TLB_OPT_LR);
     c->rates.weight_decay = tlb_num(a, TLB_OPT_WEIGHT_DECAY);
     c->rates.momentum = tlb_num(a, TLB_OPT_MOMENTUM);
+    tlr_schedule_find(tlb_text(a, TLB_OPT_SCHEDULE), &c->schedule.kind); /* checked before */
+    c->schedule.warmup_epochs = tlb_int(a, TLB_OPT_WARMUP);
+    c->schedule.step_epochs = tlb_int(a, TLB_OPT_STEP_EPOCHS);
+    c->patience = tlb_int(a, TLB_OPT_PATIENCE);
     c->threads = c->readers = trainer_threads(a);
     c->cache = tlb_flag(a, TLB_OPT_CACHE);
     c->cache_dir = g->cache_dir;
@@ -64,7 +68,7 @@ static tlb_status make_trainer(training *g)
     const tlb_args *a = g->t->args;
     g->cache_dir = cache_folder(g);
     make_config(g, &c);
-    trainer_progress_init(&g->progress, a, c.epochs, c.rates.lr);
+    trainer_progress_init(&g->progress, a, c.epochs);
     tlr_train_hooks hooks = { .self = &g->progress, .stop = trainer_stop_wanted,
                               .features = trainer_on_features, .step = trainer_on_step,
                               .epoch = trainer_on_epoch, .note = trainer_on_note };
@@ -112,6 +116,9 @@ static void print_end(const training *g, const trainer_result *r, bool drawn)
         printf("best      epoch %" PRId64 ": %s of %s (95 %%: %.1f to %.1f)\n", p->best_epoch,
                tlb_show_percent(text[0], r->score.accuracy), tlb_show_count(text[1], r->score.n),
                100 * r->low, 100 * r->high);
+    if (tlr_trainer_out_of_patience(g->tr))
+        printf("stopped   after epoch %" PRId64 " of %lld: no better one since the best "
+               "(--patience)\n", p->epoch, (long long)tlb_int(g->t->args, TLB_OPT_EPOCHS));
     int64_t peak = tlr_trainer_peak_bytes(g->tr);
     printf("time      %s: features %s, steps %s; peak %s\n",
            trainer_clock(text[0], seconds_now() - g->began),
@@ -316,18 +323,43 @@ static void default_decay(tlb_args *a)
         v->number = 0.01;
 }
 
+/* Once the options are those of the run. */
+static tlb_status check_schedule(const tlb_args *a)
+{
+    tlr_schedule_kind kind;
+    const char *name = tlb_text(a, TLB_OPT_SCHEDULE);
+    if (!tlr_schedule_find(name, &kind))
+        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, "constant, step, cosine",
+                         "--schedule \"%s\" is unknown", trainer_safe(name));
+    if (tlb_int(a, TLB_OPT_STEP_EPOCHS) > 0 && kind != TLR_STEP)
+        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
+                         "--step-epochs is for --schedule step");
+    if (tlb_int(a, TLB_OPT_WARMUP) >= tlb_int(a, TLB_OPT_EPOCHS))
+        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
+                         "--warmup is not shorter than the run of %lld epochs (--epochs)",
+                         (long long)tlb_int(a, TLB_OPT_EPOCHS));
+    return TLB_OK;
+}
+
 static tlb_status prepare(training *g)
 {
     trainer *t = g->t;
     tlb_args *a = t->args;
     default_decay(a);
     tlb_status status = trainer_run_settle(&g->run, t);
+    if (status == TLB_OK)
+        status = check_schedule(a);
     if (status != TLB_OK)
         return status;
     bool resumed = g->run.json != NULL;
     trainer_catch_signals();
     status = trainer_data_open(&g->data, a, trainer_run_photos(&g->run, a), DATA_TRAIN,
                                trainer_threads(a), NULL, 0);
+    if (status == TLB_OK && g->data.paths)
+        status = trainer_photos_augment(&g->data);
+    else if (status == TLB_OK && tlb_text(a, TLB_OPT_AUGMENT))
+        status = tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
+                           "--augment changes pictures, and --data gives arrays");
     if (status == TLB_OK)
         status = trainer_run_begin(&g->run, t, &g->data);
     if (status == TLB_OK)

@@ -251,20 +251,41 @@ static bool walk_class(scan *s, const char *root, int label, const ancestor *top
     return good;
 }
 
+/* What the root of a scan is. */
+static bool enter_root(scan *s, const char *root, struct stat *info)
+{
+    if (stat(root, info) != 0)
+        return fail(s, TLB_E_INPUT, root, "cannot read the folder");
+    return S_ISDIR(info->st_mode) ? true : fail(s, TLB_E_INPUT, root, "not a folder");
+}
+
 static bool scan_root(scan *s, const char *root, char *const *given, int n_given)
 {
     struct stat info;
-    if (stat(root, &info) != 0)
-        return fail(s, TLB_E_INPUT, root, "cannot read the folder");
-    if (!S_ISDIR(info.st_mode))
-        return fail(s, TLB_E_INPUT, root, "not a folder");
+    if (!enter_root(s, root, &info))
+        return false;
     ancestor top = { NULL, info.st_dev, info.st_ino, 1 };
     bool good = find_classes(s, root, &top) && check_classes(s, root, given, n_given);
     for (int i = 0; good && i < s->out->n_classes; ++i)
         good = walk_class(s, root, i, &top);
-    if (good && s->out->n_photos > 0)
-        qsort(s->out->photos, s->out->n_photos, sizeof(tlr_photo), by_path);
     return good;
+}
+
+/* Sorted, to the caller; or what was wrong. */
+static tlb_status hand_out(scan *s, bool good, tlr_folder *out, char **where, const char **what)
+{
+    *where = NULL;
+    *what = NULL;
+    if (good) {
+        if (s->out->n_photos > 0)
+            qsort(s->out->photos, s->out->n_photos, sizeof(tlr_photo), by_path);
+        *out = *s->out;
+        return TLB_OK;
+    }
+    tlr_folder_free(s->out);
+    *where = s->where;
+    *what = s->what;
+    return s->status;
 }
 
 tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_given,
@@ -273,16 +294,17 @@ tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_g
 {
     tlr_folder f = { 0 };
     scan s = { .limits = limits, .out = &f };
-    *where = NULL;
-    *what = NULL;
-    if (scan_root(&s, path, classes_given, n_given)) {
-        *out = f;
-        return TLB_OK;
-    }
-    tlr_folder_free(&f);
-    *where = s.where;
-    *what = s.what;
-    return s.status;
+    return hand_out(&s, scan_root(&s, path, classes_given, n_given), out, where, what);
+}
+
+tlb_status tlr_folder_list(const char *path, const tlb_limits *limits, tlr_folder *out,
+                           char **where, const char **what)
+{
+    tlr_folder f = { 0 };
+    scan s = { .limits = limits, .out = &f };
+    struct stat info;
+    bool good = enter_root(&s, path, &info) && walk(&s, path, &info, NULL, -1);
+    return hand_out(&s, good, out, where, what);
 }
 
 void tlr_folder_free(tlr_folder *f)

@@ -50,5 +50,8 @@ typedef struct tlr_folder {
 tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_given,
                            const tlb_limits *limits, tlr_folder *out, char **where,
                            const char **what);
+/* Pictures without labels, at any depth below `path`; no classes.  Otherwise the same. */
+tlb_status tlr_folder_list(const char *path, const tlb_limits *limits, tlr_folder *out,
+                           char **where, const char **what);
 void tlr_folder_free(tlr_folder *f);
 #endif

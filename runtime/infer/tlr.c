@@ -69,7 +69,10 @@ static const tlr_io *features_of(const tlr_model *m)
 
 static const tlr_io *output_of(const tlr_model *m)
 {
-    return m->head.run ? &m->head.out[0] : &m->features.out[0];
+    if (m->head.run)
+        return &m->head.out[0];
+    /* A network that only names its input anew (a view of it) has no code at all. */
+    return m->features.run ? &m->features.out[0] : &m->head.in[0];
 }
 
 static size_t io_bytes(const tlr_io *io)

@@ -39,8 +39,10 @@ tlb_status tlr_features_init(tlr_trainer *t)
     f->row_bytes = io_bytes(row_io(t->model));
     f->input_bytes = io_bytes(input_io(t->model));
     f->streaming = true;
-    f->row = calloc((size_t)t->n_samples + 1, sizeof *f->row);
-    f->list = calloc((size_t)t->n_samples + 1, sizeof *f->list);
+    int64_t more = has_prefix(t) && t->samples.views > 1 ? t->samples.views - 1 : 0;
+    f->n_rows = t->n_samples + more * t->samples.n_train;
+    f->row = calloc((size_t)f->n_rows + 1, sizeof *f->row);
+    f->list = calloc((size_t)f->n_rows + 1, sizeof *f->list);
     if (!f->row || !f->list)
         return TLB_E_LIMIT;
     return tlr_ring_create(&t->samples, t->config.readers, RING_BATCHES * t->config.batch,
@@ -56,6 +58,25 @@ void tlr_features_fini(tlr_trainer *t)
     free(f->row);
     free(f->list);
     free(f->memory);
+}
+
+/* The row that stands for a sample in the epoch under way. */
+static int64_t row_of(const tlr_trainer *t, int64_t sample)
+{
+    const tlr_samples *s = &t->samples;
+    int64_t view = s->views == 0 ? 0 : t->progress.epoch;
+    if (has_prefix(t) && s->views > 0)
+        view %= s->views;
+    return view == 0 || sample >= s->n_train ? sample
+                                             : t->n_samples + (view - 1) * s->n_train + sample;
+}
+
+static tlr_content_key key_of(const tlr_trainer *t, int64_t row)
+{
+    const tlr_samples *s = &t->samples;
+    int64_t view, sample = tlr_row_sample(s, row, &view);
+    return s->views > 0 && sample < s->n_train ? s->view_key(s->self, sample, view)
+                                               : s->keys[sample];
 }
 
 /* --- computing ---------------------------------------------------------------------------- */
@@ -94,7 +115,7 @@ static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
 }
 
 /* Where computed rows go. */
-typedef tlb_status keep_fn(tlr_trainer *t, int64_t sample, const char *row);
+typedef tlb_status keep_fn(tlr_trainer *t, int64_t id, const char *row);
 
 static void report(const tlr_trainer *t, int64_t done, int64_t total)
 {
@@ -120,17 +141,17 @@ static tlb_status compute_all(tlr_trainer *t, int64_t n, keep_fn *keep)
             status = keep(t, list[done + i], rows + (size_t)i * t->features.row_bytes);
         done += k;
         if (status == TLB_OK)
-            report(t, t->n_samples - n + done, t->n_samples);
+            report(t, t->features.n_rows - n + done, t->features.n_rows);
     }
     tlr_ring_cancel(t->ring);
     return status;
 }
 
-/* Samples that have no row yet into features.list. */
+/* Rows that are not there yet into features.list. */
 static int64_t list_missing(tlr_trainer *t)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < t->n_samples; ++i)
+    for (int64_t i = 0; i < t->features.n_rows; ++i)
         if (!t->features.row[i])
             t->features.list[n++] = i;
     return n;
@@ -138,12 +159,12 @@ static int64_t list_missing(tlr_trainer *t)
 
 /* --- a table in memory -------------------------------------------------------------------- */
 
-static tlb_status keep_in_memory(tlr_trainer *t, int64_t sample, const char *row)
+static tlb_status keep_in_memory(tlr_trainer *t, int64_t id, const char *row)
 {
     tlr_features *f = &t->features;
-    char *to = f->memory + (size_t)sample * f->row_bytes;
+    char *to = f->memory + (size_t)id * f->row_bytes;
     memcpy(to, row, f->row_bytes);
-    f->row[sample] = to;
+    f->row[id] = to;
     return TLB_OK;
 }
 
@@ -151,8 +172,8 @@ static tlb_status prepare_memory(tlr_trainer *t)
 {
     tlr_features *f = &t->features;
     int64_t room = t->config.memory_bytes / (int64_t)f->row_bytes;
-    if (t->n_samples <= room)
-        f->memory = malloc((size_t)t->n_samples * f->row_bytes + 1);
+    if (f->n_rows <= room)
+        f->memory = malloc((size_t)f->n_rows * f->row_bytes + 1);
     if (!f->memory)
         return TLB_OK; /* streaming goes on */
     f->streaming = false;
@@ -187,13 +208,13 @@ static tlr_content_key model_key(const tlr_trainer *t)
 static void find_rows(tlr_trainer *t)
 {
     tlr_features *f = &t->features;
-    for (int64_t i = 0; i < t->n_samples; ++i)
-        f->row[i] = tlr_cache_find(&f->cache, t->samples.keys[i]);
+    for (int64_t i = 0; i < f->n_rows; ++i)
+        f->row[i] = tlr_cache_find(&f->cache, key_of(t, i));
 }
 
-static tlb_status keep_in_cache(tlr_trainer *t, int64_t sample, const char *row)
+static tlb_status keep_in_cache(tlr_trainer *t, int64_t id, const char *row)
 {
-    return tlr_cache_add(&t->features.cache, t->samples.keys[sample], row);
+    return tlr_cache_add(&t->features.cache, key_of(t, id), row);
 }
 
 /* Write what is missing.  An interrupted pass keeps what it has. */
@@ -222,7 +243,7 @@ static tlb_status prepare_cache(tlr_trainer *t)
         tlr_note(t, "W_CACHE", f->cache.path, what);
     find_rows(t);
     int64_t missing = list_missing(t);
-    report(t, t->n_samples - missing, t->n_samples);
+    report(t, f->n_rows - missing, f->n_rows);
     if (missing > 0)
         status = fill_cache(t, missing);
     if (status == TLB_OK && missing > 0)
@@ -238,14 +259,14 @@ static tlb_status without_cache(tlr_trainer *t)
     tlr_note(t, "W_CACHE", f->cache.path, "cache cannot be written; going on without");
     tlr_cache_close(&f->cache);
     f->cached = false;
-    memset(f->row, 0, (size_t)t->n_samples * sizeof *f->row);
+    memset(f->row, 0, (size_t)f->n_rows * sizeof *f->row);
     return prepare_memory(t);
 }
 
 tlb_status tlr_features_prepare(tlr_trainer *t)
 {
-    if (!t->config.cache)
-        return TLB_OK;
+    if (!t->config.cache || (!has_prefix(t) && t->samples.views > 0))
+        return TLB_OK; /* every epoch has inputs of its own */
     if (!has_prefix(t) || !t->samples.keys || !t->config.cache_dir)
         return prepare_memory(t);
     tlb_status status = prepare_cache(t);
@@ -256,8 +277,12 @@ tlb_status tlr_features_prepare(tlr_trainer *t)
 
 void tlr_features_begin(tlr_trainer *t, const int64_t *list, int64_t n)
 {
-    if (t->features.streaming)
-        tlr_ring_begin(t->ring, list, n);
+    if (!t->features.streaming)
+        return;
+    tlr_ring_cancel(t->ring); /* before its list changes */
+    for (int64_t i = 0; i < n; ++i)
+        t->features.list[i] = row_of(t, list[i]);
+    tlr_ring_begin(t->ring, t->features.list, n);
 }
 
 void tlr_features_cancel(tlr_trainer *t)
@@ -271,7 +296,7 @@ tlb_status tlr_features_take(tlr_trainer *t, const int64_t *samples, int64_t n, 
     tlr_features *f = &t->features;
     if (!f->streaming) {
         for (int64_t i = 0; i < n; ++i)
-            memcpy(to + (size_t)i * f->row_bytes, f->row[samples[i]], f->row_bytes);
+            memcpy(to + (size_t)i * f->row_bytes, f->row[row_of(t, samples[i])], f->row_bytes);
         return TLB_OK;
     }
     const char *rows = NULL;

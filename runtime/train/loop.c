@@ -108,7 +108,7 @@ static tlb_status end_epoch(loop *l)
     tlr_trainer *t = l->t;
     tlr_progress *p = &t->progress;
     double n = (double)t->samples.n_train;
-    tlr_epoch_report r = { .epoch = p->epoch + 1, .step = p->step };
+    tlr_epoch_report r = { .epoch = p->epoch + 1, .step = p->step, .lr = tlr_rate(t, p->step - 1) };
     r.train = (tlr_score){ t->samples.n_train, p->correct, p->loss_sum / n,
                            (double)p->correct / n };
     tlb_status status = tlr_trainer_evaluate(t, t->samples.n_train, t->samples.n_valid, NULL, NULL,
@@ -131,7 +131,7 @@ static tlb_status end_epoch(loop *l)
     r.seconds = now - t->started;
     r.epoch_seconds = now - l->epoch_began;
     l->epoch_began = now;
-    if (tlr_metrics_epoch(l->metrics, &r, t->config.rates.lr) != TLB_OK)
+    if (tlr_metrics_epoch(l->metrics, &r) != TLB_OK)
         return metrics_failed(t, errno);
     if (t->hooks.epoch)
         t->hooks.epoch(t->hooks.self, &r);
@@ -145,18 +145,25 @@ static tlb_status one_step(loop *l)
     tlb_status status = tlr_trainer_step(l->t, &r);
     if (status != TLB_OK)
         return status;
-    if (tlr_metrics_step(l->metrics, &r, l->t->config.rates.lr) != TLB_OK)
+    if (tlr_metrics_step(l->metrics, &r) != TLB_OK)
         return metrics_failed(l->t, errno);
     if (l->t->hooks.step)
         l->t->hooks.step(l->t->hooks.self, &r);
     return TLB_OK;
 }
 
-/* Turns until the last epoch is done, a stop, or a failure. */
+bool tlr_trainer_out_of_patience(const tlr_trainer *t)
+{
+    const tlr_progress *p = &t->progress;
+    return t->config.patience > 0 && p->has_best && p->epoch < t->config.epochs &&
+           p->epoch - p->best_epoch >= t->config.patience;
+}
+
+/* Turns until the last epoch is done, or patience is at its end, a stop, or a failure. */
 static tlb_status turns(loop *l)
 {
     tlr_trainer *t = l->t;
-    while (t->progress.epoch < t->config.epochs) {
+    while (t->progress.epoch < t->config.epochs && !tlr_trainer_out_of_patience(t)) {
         if (tlr_stop_wanted(t))
             return TLB_E_INTERRUPTED;
         bool steps = t->progress.position < t->samples.n_train;

@@ -62,7 +62,7 @@ static tlb_status written(int n)
     return n > 0 ? TLB_OK : TLB_E_OUTPUT;
 }
 
-tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr)
+tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r)
 {
     char loss[32], rate[32];
     return written(fprintf(f,
@@ -70,10 +70,10 @@ tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr)
                            ",\"step\":%" PRId64 ",\"n\":%" PRId64 ",\"correct\":%" PRId64
                            ",\"loss\":%s,\"lr\":%s,\"time_s\":%.6f}\n",
                            r->epoch, r->step, r->n, r->correct, number(loss, r->loss),
-                           number(rate, lr), r->seconds));
+                           number(rate, r->lr), r->seconds));
 }
 
-tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr)
+tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r)
 {
     char tl[32], ta[32], vl[32], va[32], rate[32];
     bool valid = r->valid.n > 0;
@@ -86,6 +86,6 @@ tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr)
                            r->epoch, r->step, r->valid.n, r->valid.correct,
                            number(tl, r->train.loss), number(ta, r->train.accuracy),
                            valid ? number(vl, r->valid.loss) : "null",
-                           valid ? number(va, r->valid.accuracy) : "null", number(rate, lr),
+                           valid ? number(va, r->valid.accuracy) : "null", number(rate, r->lr),
                            r->seconds, r->best ? "true" : "false"));
 }

@@ -43,10 +43,11 @@ static bool can_claim(const tlr_ring *r)
 /* One sample; the lock is held on entry and exit, not while reading. */
 static void read_one(tlr_ring *r, int reader)
 {
-    int64_t k = r->claimed++, sample = r->list[k];
+    int64_t k = r->claimed++, view;
+    int64_t sample = tlr_row_sample(&r->samples, r->list[k], &view);
     ++r->busy;
     pthread_mutex_unlock(&r->lock);
-    tlb_status status = r->samples.read(r->samples.self, sample, reader, slot_at(r, k));
+    tlb_status status = r->samples.read(r->samples.self, sample, view, reader, slot_at(r, k));
     pthread_mutex_lock(&r->lock);
     --r->busy;
     r->status[k % r->slots] = status;
@@ -146,7 +147,8 @@ tlb_status tlr_ring_take(tlr_ring *r, void *input, int64_t *sample)
     pthread_mutex_unlock(&r->lock);
     /* The slot is ours until `taken` moves on. */
     tlb_status status = r->status[k % r->slots];
-    *sample = r->list[k];
+    int64_t view;
+    *sample = tlr_row_sample(&r->samples, r->list[k], &view);
     if (status == TLB_OK)
         memcpy(input, slot_at(r, k), r->input_bytes);
     pthread_mutex_lock(&r->lock);

@@ -36,8 +36,14 @@ typedef struct tlr_samples {
     const int32_t *labels;       /* of all, in [0, classes); kept by the caller */
     const tlr_content_key *keys; /* of all; NULL: features are not cached on disk */
     /* Write the network's input of one sample: logical NCHW, the model's element type.  Called by
-     * `config.readers` threads at once, `reader` in [0, readers).  A failure ends the run. */
-    tlb_status (*read)(void *self, int64_t sample, int reader, void *input);
+     * `config.readers` threads at once, `reader` in [0, readers).  A failure ends the run.
+     * view: 0 but for training samples that differ from view to view. */
+    tlb_status (*read)(void *self, int64_t sample, int64_t view, int reader, void *input);
+    /* 0: a sample is always the same.  Else an epoch trains on view `epoch mod views` where there
+     * is a frozen prefix, whose features are kept for each view, and on view `epoch` where not. */
+    int64_t views;
+    /* Key of a training sample's view; wanted where keys are and views is not 0. */
+    tlr_content_key (*view_key)(void *self, int64_t sample, int64_t view);
 } tlr_samples;
 
 typedef struct tlr_rates { /* semantics: optimizers */
@@ -46,10 +52,25 @@ typedef struct tlr_rates { /* semantics: optimizers */
     double beta1, beta2, epsilon;
 } tlr_rates;
 
+/* How the learning rate goes over the run: schedule.c. */
+typedef enum tlr_schedule_kind { TLR_CONSTANT, TLR_STEP, TLR_COSINE } tlr_schedule_kind;
+typedef struct tlr_schedule {
+    tlr_schedule_kind kind;
+    int64_t warmup_epochs;    /* the rate grows linearly over them */
+    int64_t step_epochs;      /* STEP: epochs between drops; 0: a third of the run */
+    double gamma;             /* STEP: what a drop multiplies by */
+} tlr_schedule;
+bool tlr_schedule_find(const char *name, tlr_schedule_kind *out); /* "cosine" */
+/* Rate of step `step`, from 0, of a run of `epochs`. */
+double tlr_rate_at(const tlr_schedule *s, double lr, int64_t step, int64_t steps_in_epoch,
+                   int64_t epochs);
+
 typedef struct tlr_train_config {
     uint64_t seed;
     int64_t epochs;
+    int64_t patience;         /* end after so many epochs without a better one; 0: never */
     tlr_rates rates;
+    tlr_schedule schedule;
     int threads, readers;     /* workers of the kernels; threads that read samples */
     int batch;                /* at most the model's max_batch */
     bool train;               /* false: evaluation alone, no optimizer state */
@@ -67,6 +88,7 @@ typedef struct tlr_step_report {
     int64_t epoch, step;      /* from 1 */
     int64_t n, correct;
     double loss;              /* mean over the batch */
+    double lr;                /* the step's */
     double seconds;           /* since the run began in this process */
     int64_t steps_in_epoch, step_in_epoch;
 } tlr_step_report;
@@ -79,6 +101,7 @@ typedef struct tlr_score { /* means over pictures; ties of argmax to the lowest 
 typedef struct tlr_epoch_report {
     int64_t epoch, step;      /* from 1 */
     tlr_score train, valid;   /* valid.n 0: none */
+    double lr;                /* of the last step */
     bool best;
     double epoch_seconds, seconds;
 } tlr_epoch_report;
@@ -169,6 +192,8 @@ void tlr_checkpoint_sweep(const char *run);
 
 /* --- what is where ------------------------------------------------------------------------ */
 
+/* Did the run end early, config.patience epochs after its best? */
+bool tlr_trainer_out_of_patience(const tlr_trainer *t);
 const tlr_progress *tlr_trainer_progress(const tlr_trainer *t);
 const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t);
 const tlr_costs *tlr_trainer_costs(const tlr_trainer *t);
@@ -181,8 +206,8 @@ int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch, bool cache);
 int64_t tlr_trainer_peak_bytes(const tlr_trainer *t);
 
 /* One line of metrics.jsonl. */
-tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r, double lr);
-tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r, double lr);
+tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r);
+tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r);
 
 /* --- numbers ------------------------------------------------------------------------------ */
 

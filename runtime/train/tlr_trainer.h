@@ -23,7 +23,7 @@ typedef struct tlr_ring tlr_ring;
 tlb_status tlr_ring_create(const tlr_samples *samples, int readers, int slots, size_t input_bytes,
                            tlr_ring **out);
 void tlr_ring_destroy(tlr_ring *r);
-/* Begin to read list[n]; the list stays the caller's until all are taken or it is cancelled. */
+/* Begin to read the rows list[n]; the list stays the caller's until all are taken or it is cancelled. */
 void tlr_ring_begin(tlr_ring *r, const int64_t *list, int64_t n);
 /* Wait for the next of the list and copy it out.  *sample: which. */
 tlb_status tlr_ring_take(tlr_ring *r, void *input, int64_t *sample);
@@ -58,9 +58,10 @@ tlb_status tlr_cache_commit(tlr_cache *c); /* and open the new file */
 
 typedef struct tlr_features {
     bool streaming;           /* no table: compute when asked */
-    const char **row;         /* by sample; NULL: not there */
+    int64_t n_rows;           /* of the table: samples, and further views of training ones */
+    const char **row;         /* NULL: not there */
     char *memory;             /* rows held in memory; NULL: none */
-    int64_t *list;            /* samples to compute */
+    int64_t *list;            /* rows to compute */
     tlr_cache cache;
     bool cached;              /* cache is open */
     size_t row_bytes, input_bytes;
@@ -109,6 +110,15 @@ struct tlr_trainer {
     double started;
 };
 
+/* Which sample and view a row is: rows of samples as they are (or in view 0) come first, then the
+ * training samples in view 1, in view 2, and so on. */
+static inline int64_t tlr_row_sample(const tlr_samples *s, int64_t row, int64_t *view)
+{
+    int64_t n = s->n_train + s->n_valid;
+    *view = row < n ? 0 : (row - n) / s->n_train + 1;
+    return row < n ? row : (row - n) % s->n_train;
+}
+
 tlb_status tlr_features_init(tlr_trainer *t);
 void tlr_features_fini(tlr_trainer *t);
 tlb_status tlr_features_prepare(tlr_trainer *t);
@@ -128,6 +138,7 @@ void tlr_note(const tlr_trainer *t, const char *id, const char *file, const char
 double tlr_seconds(void);     /* of a clock that never goes back */
 double tlr_value_at(tlr_type type, const void *p, int64_t i);
 bool tlr_params_finite(const tlr_trainer *t);
+double tlr_rate(const tlr_trainer *t, int64_t step); /* of step `step`, from 0 */
 void tlr_order_use(tlr_trainer *t); /* t->order is that of the epoch under way */
 /* "DIR/NAME"; free().  NULL: no memory. */
 char *tlr_path(const char *dir, const char *name);

@@ -64,6 +64,7 @@ void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
                              .memory_bytes = INT64_C(1) << 30 };
     c->rates = (tlr_rates){ .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                             .weight_decay = m->optimizer == TLR_ADAMW ? 0.01 : 0 };
+    c->schedule = (tlr_schedule){ .gamma = 0.1 };
     tlb_limits_init(&c->limits);
 }
 
@@ -159,12 +160,20 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+double tlr_rate(const tlr_trainer *t, int64_t step)
+{
+    const tlr_train_config *c = &t->config;
+    return tlr_rate_at(&c->schedule, c->rates.lr, step, tlk_div_up(t->samples.n_train, c->batch),
+                       c->epochs);
+}
+
 static void set_numbers(tlr_trainer *t)
 {
     const tlr_rates *r = &t->config.rates;
     t->numbers = (tlk_step){ .seed = t->config.seed, .epoch = t->progress.epoch,
                              .position = t->progress.position, .t = t->progress.step + 1,
-                             .lr = r->lr, .weight_decay = r->weight_decay,
+                             .lr = tlr_rate(t, t->progress.step),
+                             .weight_decay = r->weight_decay,
                              .momentum = r->momentum, .dampening = r->dampening,
                              .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon };
 }
@@ -231,7 +240,8 @@ tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out)
     t->costs.train_s += now - began;
     int64_t batch = t->config.batch;
     *out = (tlr_step_report){ .epoch = p->epoch + 1, .step = p->step, .n = n, .correct = correct,
-                              .loss = sum / (double)n, .seconds = now - t->started,
+                              .loss = sum / (double)n, .lr = t->numbers.lr,
+                              .seconds = now - t->started,
                               .steps_in_epoch = tlk_div_up(t->samples.n_train, batch),
                               .step_in_epoch = tlk_div_up(p->position, batch) };
     return TLB_OK;

@@ -38,7 +38,7 @@ def once(name, make):
 def demo_net():
     """models/demo.onnx with a new head of two classes, trainer and predictor built."""
     def make(path):
-        run(TLC, "compile", DEMO, "--replace-head", "2", "--freeze-backbone", "--name", "tiny", "-o", path)
+        run(TLC, "compile", DEMO, "--replace-head", "2", "--freeze-backbone", "--name", "catdog", "-o", path)
         run("make", "-s", "-j2", "-C", path)
     return once("tiny_net", make)
 
@@ -118,3 +118,22 @@ def save(model, path):
     with open(path, "wb") as f:
         f.write(model if isinstance(model, bytes) else model.SerializeToString())
     return path
+
+
+# --- faults ------------------------------------------------------------------------------
+
+def fault_shim():
+    """fault.c as a library to preload."""
+    return once("fault.so", lambda path: run("cc", "-O2", "-fPIC", "-shared", "-o", path, os.path.join(SOURCE, "tests/e2e/fault.c")))
+
+
+def with_fault(command, call="none", n=0, errno=5, **kw):
+    """Run with the Nth `call` failing: (process, did it fire, calls of malloc)."""
+    report = os.path.join(WORK, f"fault-{os.getpid()}.txt")
+    env = {**os.environ, "LD_PRELOAD": fault_shim(), "FAULT_CALL": call, "FAULT_N": str(n), "FAULT_ERRNO": str(errno), "FAULT_REPORT": report}
+    p = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, timeout=120, **kw)
+    fired, mallocs = 0, 0
+    if os.path.exists(report):
+        fired, mallocs = map(int, open(report).read().split())
+        os.unlink(report)
+    return p, fired == 1, mallocs

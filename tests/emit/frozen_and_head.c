@@ -2,7 +2,7 @@
  * options --replace-head 2
  * graph   c7ec6460af31c216db555ae7b6f3c4f8677564fd8c09e0bdb0cdd147cbba2eb6 (names left out)
  * bytes   constants 192, parameters 128, with optimizer 192
- *         activations a picture 768, training 768; fixed 0, training 64; scratch a worker 0
+ *         activations a picture 768, training 320; fixed 0, training 64; scratch a worker 0
  * n41_conv2d computes value %41, which lies at AT_41; S41 is its shape.
  * Names from the model stand in comments alone, and only plain ones. */
 #define TLK_REAL float
@@ -224,9 +224,11 @@ const tlr_model small_model = {
     .params_bytes = 128,
     .vars_bytes = 192,
     .act_infer_bytes = 768,
-    .act_train_bytes = 768,
+    .act_features_bytes = 768,
+    .act_step_bytes = 320,
     .fix_infer_bytes = 0,
-    .fix_train_bytes = 64,
+    .fix_step_bytes = 64,
+    .derived_step_bytes = 0,
     .scratch_bytes = 0,
     .params_total = 45,
     .params_trained = 8,

@@ -5,6 +5,7 @@
 
 #include "tlb_npy.h" /* which test_npy.c tests */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static inline void npz_die(const char *what)
 /* Arrays are views: what they look into is kept, where a leak checker finds it. */
 static inline void npz_keep(void *p)
 {
-    static void *kept[64];
+    static void *kept[256];
     static size_t n;
     if (n == sizeof kept / sizeof *kept)
         npz_die("too many arrays");
@@ -192,6 +193,43 @@ static inline void npz_parse(const unsigned char *bytes, size_t n, tlb_npy *out)
         npz_die(what);
 }
 
+/* The first index runs fastest in what NumPy calls Fortran order: to the usual one. */
+static inline void npz_reorder(tlb_npy *a, unsigned char *end)
+{
+    int64_t at[8] = { 0 }, elems = 1, step[8];
+    for (int k = 0; k < a->rank; ++k) {
+        step[k] = elems;
+        elems *= a->dim[k];
+    }
+    unsigned char *data = (unsigned char *)a->data, *copy = malloc((size_t)(end - data) + 1);
+    size_t bytes = elems ? (size_t)(end - data) / (size_t)elems : 0;
+    memcpy(copy, data, (size_t)(end - data));
+    for (int64_t i = 0; i < elems; ++i) {
+        int64_t from = 0;
+        for (int k = 0; k < a->rank; ++k)
+            from += at[k] * step[k];
+        memcpy(data + (size_t)i * bytes, copy + (size_t)from * bytes, bytes);
+        for (int k = a->rank; k-- > 0 && ++at[k] == a->dim[k];)
+            at[k] = 0;
+    }
+    free(copy);
+}
+
+/* The parser refuses Fortran order, so the header says otherwise before it looks. */
+static inline void npz_parse_any(unsigned char *bytes, size_t n, tlb_npy *out)
+{
+    static const char order[] = "'fortran_order': True, ";
+    bool turned = false;
+    for (size_t i = 0; i + sizeof order < n && i < 128 && !turned; ++i) {
+        turned = memcmp(bytes + i, order, sizeof order - 1) == 0;
+        if (turned)
+            memcpy(bytes + i, "'fortran_order': False,", sizeof order - 1);
+    }
+    npz_parse(bytes, n, out);
+    if (turned)
+        npz_reorder(out, bytes + n);
+}
+
 /* An array by name ("src"); the memory behind out->data stays until the program ends.  0: the
  * file is absent. */
 static inline int npz_load(const char *path, const char *name, tlb_npy *out)
@@ -218,7 +256,7 @@ static inline int npz_load(const char *path, const char *name, tlb_npy *out)
                 npz_inflate(data, packed, plain, size);
             else
                 memcpy(plain, data, size);
-            npz_parse(plain, size, out);
+            npz_parse_any(plain, size, out);
             npz_keep(plain);
             free(zip);
             return 1;

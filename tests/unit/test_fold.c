@@ -23,6 +23,18 @@ static const fold_case cases[] = {
     { "add", "c@f32:1=3 p@f32:1=4", NULL, NULL },
     { "identity", "c@f32:1", NULL, NULL },
     { "relu", "c@f32:1=3", NULL, NULL },
+    /* functions of one number */
+    { "sqrt", "c@f32:2=4,9", NULL, "f32:2=2,3" },
+    { "hard_sigmoid", "c@f32:3=-9,0,9", NULL, "f32:3=0,0.5,1" },
+    { "hard_swish", "c@f32:3=-4,0,4", NULL, "f32:3=-0,0,4" },
+    { "leaky_relu", "c@f32:2=-2,2", "alpha=0.5", "f32:2=-1,2" },
+    { "elu", "c@f32:2=0,2", NULL, "f32:2=0,2" },
+    { "pow", "c@f32:2=2,3", "alpha=3", "f32:2=8,27" },
+    { "sigmoid", "c@f64:1=0", NULL, "f64:1=0.5" },
+    { "exp", "c@f64:1=0", NULL, "f64:1=1" },
+    { "log", "c@f64:1=1", NULL, "f64:1=0" },
+    { "erf", "c@f64:1=0", NULL, "f64:1=0" },
+    { "tanh", "c@f64:1=0", NULL, "f64:1=0" },
     /* movement, which the symbol passes through */
     { "gather", "c@i64:4=n,3,8,9 c@i64:-=0", NULL, "i64:-=n" },
     { "gather", "c@i64:4=n,3,8,9 c@i64:2=-1,1", NULL, "i64:2=9,3" },

@@ -321,7 +321,9 @@ static void derived_states_come_first_in_fix(void **state)
     assert_int_equal(tlc_plan_make(&ctx, m, &ref, &p), TLC_OK);
     assert_true(p.derived[w->id]);
     assert_int_equal(p.place[w->id].region, TLC_REGION_FIX);
-    assert_int_equal(p.place[w->id].offset, 0);
+    assert_int_equal(p.place[u->id].offset, 0); /* @head reads it: first */
+    assert_int_equal(p.place[w->id].offset, 128);
+    assert_int_equal(p.derived_step_bytes, 128);
     assert_int_equal(p.vars_bytes, 0); /* u counts as derived too */
     assert_int_equal(p.place[fixed->out[0]->id].region, TLC_REGION_FIX);
     assert_int_equal(p.place[fixed->out[0]->id].offset, 256); /* after both */

@@ -45,11 +45,11 @@ typedef struct world {
 static const setup plain = { .threads = 1, .readers = 1, .stop_after = NEVER, .lr = 0.05,
                              .n_train = N_TRAIN };
 
-static tlb_status read_sample(void *self, int64_t sample, int reader, void *input)
+static tlb_status read_sample(void *self, int64_t sample, int64_t view, int reader, void *input)
 {
     world *w = self;
     float *x = input;
-    (void)reader;
+    (void)reader, (void)view;
     int at = __atomic_fetch_add(&w->reads, 1, __ATOMIC_RELAXED);
     if (at < 4096)
         w->read_order[at] = sample;
@@ -74,7 +74,8 @@ static tlr_trainer *make(world *w, const setup *s)
 {
     tlr_train_config c;
     tlr_trainer *t = NULL;
-    tlr_samples samples = { w, s->n_train, N_VALID, w->labels, w->keys, read_sample };
+    tlr_samples samples = { w, s->n_train, N_VALID, w->labels, w->keys, read_sample, 0,
+                            NULL };
     tlr_train_hooks hooks = { .self = w, .stop = stop_wanted, .note = count_note };
     tlr_train_config_init(&c, &tiny_model);
     c.threads = s->threads;

@@ -1,4 +1,4 @@
-/* weights.c: weights files by their first bytes, and their tensors into a network by name.
+/* weights_import.c: weights files by their first bytes, and their tensors into a network by name.
  *
  * Each parameter of the network, and each statistic of a batch norm, wants the tensor of its
  * name.  What is missing or does not fit is noted, not refused: a head that is about to be
