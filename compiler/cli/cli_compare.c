@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- reading ------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------- */
 
 static const char *base_of(tlc_ctx *ctx, const char *path)
 {
@@ -58,13 +58,13 @@ static void warn_data(tlc_ctx *ctx, const tlc_compared *runs, size_t n)
         const char *hash = tlr_record_text(&runs[i].record, "data", "hash");
         if (first && hash && strcmp(first, hash) != 0) {
             ctx->file = runs[i].record.path;
-            tlc_warn(ctx, "W_DATA", "other pictures than the first run's: accuracies do not compare");
+            tlc_warn(ctx, "W_DATA", "not the first run's pictures: accuracies do not compare");
         }
     }
     ctx->file = NULL;
 }
 
-/* --- the table ----------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------ */
 
 static const char *safe(tlc_ctx *ctx, const char *name)
 {
@@ -143,7 +143,7 @@ static void print_winner(tlc_ctx *ctx, const tlc_compared *runs, size_t n)
     printf(": intervals overlap. ");
 }
 
-/* --- JSON ---------------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------------------- */
 
 static void print_json(const tlc_compared *c)
 {
@@ -166,7 +166,7 @@ static void print_json(const tlc_compared *c)
     json_decref(j);
 }
 
-/* --- the picture --------------------------------------------------------------------------- */
+/* --- the picture ---------------------------------------------------------------------- */
 
 static tlc_status write_picture(tlc_ctx *ctx, const tlc_compared *runs, size_t n, const char *out)
 {

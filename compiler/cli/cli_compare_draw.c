@@ -24,7 +24,7 @@ typedef struct shown { /* the runs in the picture */
     size_t n, left_out;
 } shown;
 
-/* --- which ones -------------------------------------------------------------------------------- */
+/* --- which ones ----------------------------------------------------------------------- */
 
 static double rank_of(const tlc_compared *c)
 {
@@ -66,7 +66,7 @@ static void drop(shown *s)
         free(s->x[i]);
 }
 
-/* --- lines ------------------------------------------------------------------------------------------ */
+/* --- lines ---------------------------------------------------------------------------- */
 
 static void set_epochs(shown *s)
 {
@@ -137,7 +137,8 @@ static void draw_multiple(tlr_canvas *c, const shown *s, size_t own, tlr_box box
 static void draw_multiples(tlr_canvas *c, shown *s)
 {
     size_t rows = (s->n + MULTIPLES - 1) / MULTIPLES;
-    double w = (WIDTH - 2.0 * MARGIN) / MULTIPLES, top = 80, h = (CHARTS_H + 28 - top) / (double)rows;
+    const double w = (WIDTH - 2.0 * MARGIN) / MULTIPLES, top = 80;
+    const double h = (CHARTS_H + 28 - top) / (double)rows;
     tlr_label l = { MARGIN, 28 + TLR_TITLE_PX, 0, TLR_TITLE_PX, WIDTH - 2 * MARGIN,
                     c->theme->text };
     tlr_canvas_text(c, &l, "Validation accuracy by epoch, each run before the others in gray");
@@ -147,7 +148,7 @@ static void draw_multiples(tlr_canvas *c, shown *s)
                                           top + (double)(i / MULTIPLES) * h, w - 20, h - 4 });
 }
 
-/* --- rows --------------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------- */
 
 typedef struct column {
     const char *title;

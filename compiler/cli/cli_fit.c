@@ -112,7 +112,7 @@ static void name_results(fit *f)
 
 static void show(const fit *f, int step, const char *const *words, const char *remark)
 {
-    static const char plain[] = "-abcdefghijklmnopqrstuvwxyz0123456789";
+    static const char plain[] = "-abcdefghijklmnopqrstuvwxyzC0123456789";
     FILE *out = f->a->json ? stderr : stdout;
     if (f->a->quiet)
         return;

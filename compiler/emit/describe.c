@@ -222,6 +222,17 @@ static void w_sizes(const tlc_emission *e, tlc_cwriter *w)
         tlc_w(w, "    .%s = %" PRId64 ",\n", sizes[i].name, sizes[i].value);
 }
 
+/* A batch of one picture has no variance where a channel of it is one number. */
+static bool needs_two_pictures(const tlc_func *step)
+{
+    for (const tlc_node *n = step ? step->first : NULL; n; n = n->next) {
+        const tlc_shape *x = n->op == TLC_OP_BATCH_NORM_TRAIN ? &n->in[0]->shape : NULL;
+        if (x && tlc_shape_elems(x) == x->dim[1])
+            return true;
+    }
+    return false;
+}
+
 void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
 {
     const tlc_options *o = e->spec->options;
@@ -234,6 +245,8 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
     tlc_w(w, "    .graph_sha256 =\n        \"%s\",\n    .max_batch = %" PRId64
              ",\n    .n_classes = %" PRId64 ",\n",
           e->sha256_hex, o->batch, tlc_shape_elems(&e->head->out[0]->shape));
+    if (needs_two_pictures(e->step))
+        tlc_w(w, "    .min_train_batch = 2,\n");
     w_preprocess(w, &e->spec->preprocess);
     w_func(e, w, e->features, "features");
     w_func(e, w, e->head, "head");

@@ -67,7 +67,7 @@ static bool take_named(void *self, const char *name, size_t len)
 static bool is_root(const char *path, bool trains)
 {
     static const char *const for_training[] = { "runtime/train/", "runtime/cli/trainer",
-                                                "runtime/cli/report", "runtime/cli/draw",
+                                                "runtime/cli/report", "runtime/draw/",
                                                 "runtime/image/tlr_encode" };
     bool root = tlc_starts_with(path, "runtime/") && tlc_ends_with(path, ".c");
     for (size_t i = 0; i < sizeof for_training / sizeof *for_training; ++i)

@@ -227,7 +227,8 @@ static tlc_status read_entry(zip_reader *z, uint64_t *at, tlc_zip_entry *out)
 
 static int by_place(const void *a, const void *b)
 {
-    const tlc_zip_entry *x = *(const tlc_zip_entry *const *)a, *y = *(const tlc_zip_entry *const *)b;
+    const tlc_zip_entry *x = *(const tlc_zip_entry *const *)a;
+    const tlc_zip_entry *y = *(const tlc_zip_entry *const *)b;
     return (x->from > y->from) - (x->from < y->from);
 }
 

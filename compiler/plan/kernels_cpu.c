@@ -174,7 +174,7 @@ static bool serves_winograd(const tlc_node *n)
     return w->kind == TLC_CONST && w->shape.rank == 4 && w->shape.dim[2] == 3 &&
            w->shape.dim[3] == 3 && a->groups == 1 && a->stride.v[0] == 1 &&
            a->stride.v[1] == 1 && a->dilation.v[0] == 1 && a->dilation.v[1] == 1 &&
-           channels(n->in[0]) >= TLK_BLOCK && channels(n->out[0]) >= TLK_BLOCK &&
+           channels(n->in[0]) % TLK_BLOCK == 0 && channels(n->out[0]) % TLK_BLOCK == 0 &&
            winograd_picture_tiles(n) >= WINO_LEAST_TILES;
 }
 

@@ -109,17 +109,12 @@ tlb_status tlb_out_hole(tlb_out *o, uint64_t n)
     return TLB_OK;
 }
 
-/* Force the names in the folder of `path` to disk. */
-static int sync_folder(const char *path)
+/* Force the names in the folder of `path` to disk.  Cuts `path`: memory must not be wanted here,
+ * where the new file stands already. */
+static int sync_folder(char *path)
 {
-    size_t folder = folder_length(path);
-    char *name = malloc(folder + 2);
-    if (!name)
-        return ENOMEM;
-    memcpy(name, path, folder);
-    strcpy(name + folder, folder ? "" : ".");
-    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(name);
+    path[folder_length(path)] = '\0';
+    int fd = open(*path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno;
     int error = fsync(fd) != 0 ? errno : 0;

@@ -221,6 +221,27 @@ tlb_status tlb_json_check(const char *bytes, size_t n, int64_t depth)
     return s.p == s.end ? TLB_OK : TLB_E_MALFORMED;
 }
 
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* jansson tells of missing memory in few places: a document read stops as if it were wrong, one
+ * made goes on with members left out.  So its allocations note it, and reading and writing ask: once
+ * something was made without memory, nothing is written. */
+static _Thread_local bool starved;
+
+static void *allocate(size_t n)
+{
+    void *p = malloc(n);
+    if (!p)
+        starved = true;
+    return p;
+}
+
+/* Before main, so that whatever is made with jansson counts. */
+__attribute__((constructor)) static void watch_memory(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
 tlb_status tlb_json_load(const char *bytes, size_t n, const tlb_limits *limits, json_t **out)
 {
     if (n > (uint64_t)limits->max[TLB_LIMIT_JSON])
@@ -228,10 +249,14 @@ tlb_status tlb_json_load(const char *bytes, size_t n, const tlb_limits *limits, 
     tlb_status status = tlb_json_check(bytes, n, limits->max[TLB_LIMIT_DEPTH]);
     if (status != TLB_OK)
         return status;
+    bool before = starved;
+    starved = false;
     json_t *j = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);
+    bool short_of_memory = starved;
+    starved = before;
     if (!json_is_object(j)) {
         json_decref(j);
-        return TLB_E_MALFORMED;
+        return short_of_memory ? TLB_E_LIMIT : TLB_E_MALFORMED;
     }
     *out = j;
     return TLB_OK;
@@ -255,7 +280,7 @@ tlb_status tlb_json_load_file(const char *path, const tlb_limits *limits, json_t
         return status;
     status = tlb_json_load((const char *)m.bytes, m.n_bytes, limits, out);
     tlb_unmap(&m);
-    *what = status == TLB_E_LIMIT ? "over limit json or depth" : "not a JSON object";
+    *what = status == TLB_E_LIMIT ? "out of memory, or over limit json or depth" : "not a JSON object";
     return status;
 }
 
@@ -301,16 +326,24 @@ double tlb_json_number(const json_t *object, const char *key, double fallback)
 char *tlb_json_dump(const json_t *value, int indent)
 {
     size_t flags = JSON_ENSURE_ASCII | JSON_ENCODE_ANY;
+    if (starved)
+        return NULL; /* members may be missing */
     if (indent)
         flags |= JSON_INDENT((size_t)indent);
     char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
     json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
     bool same = json_equal(value, back);
     json_decref(back);
-    if (same)
-        return text;
-    free(text);
-    return json_dumps(value, flags | JSON_REAL_PRECISION(17));
+    if (!same && !starved) {
+        free(text);
+        text = json_dumps(value, flags | JSON_REAL_PRECISION(17));
+    }
+    if (starved) { /* the value is whole, its text is not */
+        starved = false;
+        free(text);
+        text = NULL;
+    }
+    return text;
 }
 
 tlb_status tlb_json_save(const json_t *value, const char *path, int *out_errno)

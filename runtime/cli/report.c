@@ -28,7 +28,7 @@ static tlb_status say(const tlb_args *a, tlb_status status, const char *run, con
     return status;
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------- */
 
 static tlb_status write_file(const report *p, const char *name, const void *bytes, size_t n)
 {
@@ -69,7 +69,7 @@ static tlb_status write_canvas(const report *p, const char *name, tlr_canvas *c,
     return status;
 }
 
-/* --- pictures -------------------------------------------------------------------------------------- */
+/* --- pictures ------------------------------------------------------------------------- */
 
 static tlr_canvas *draw_curves(const tlr_record *r, const tlr_theme *theme)
 {
@@ -166,7 +166,7 @@ static void draw_none(report *p)
     tlb_warning(p->a, "W_PICTURES", NULL, NULL, "no pictures: %s", p->page.lacks);
 }
 
-/* --- the page ----------------------------------------------------------------------------------------- */
+/* --- the page ------------------------------------------------------------------------- */
 
 static tlb_status write_page(report *p)
 {

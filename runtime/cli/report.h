@@ -15,7 +15,7 @@
  */
 tlb_status tlr_report_write(const tlb_args *a, const char *run);
 
-/* --- report_photos.c: photographs as the network sees them ------------------------------ */
+/* --- report_photos.c: photographs as the network sees them ---------------------------- */
 
 /* A photograph's tile with `n` lines of text, copied; false: cannot be read. */
 bool tlr_tile_load(const tlb_args *a, bool exif, const char *path, tlr_tile *out);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- one ----------------------------------------------------------------------------------------- */
+/* --- one ------------------------------------------------------------------------------ */
 
 bool tlr_tile_load(const tlb_args *a, bool exif, const char *path, tlr_tile *out)
 {
@@ -41,7 +41,7 @@ void tlr_tiles_free(tlr_tile *tiles, size_t n)
     }
 }
 
-/* --- small files ------------------------------------------------------------------------------------ */
+/* --- small files ---------------------------------------------------------------------- */
 
 enum { SHARP = 128, LARGEST = 256 }; /* below: every pixel is kept; above: fewer of them */
 
@@ -93,7 +93,7 @@ bool tlr_thumb_make(const tlr_tile *tile, tlr_thumb *out)
     return sharp ? make_png(tile, out) : make_jpeg(tile, out);
 }
 
-/* --- the most wrong ---------------------------------------------------------------------------------- */
+/* --- the most wrong ------------------------------------------------------------------- */
 
 typedef struct worst {
     json_t *line[TLR_MOST_WORST];
@@ -161,7 +161,7 @@ tlb_status tlr_load_worst(const tlb_args *a, const tlr_record *r, tlr_tile *tile
     return status;
 }
 
-/* --- a batch -------------------------------------------------------------------------------------------- */
+/* --- a batch -------------------------------------------------------------------------- */
 
 void tlr_load_preview(const tlb_args *a, const json_t *list, bool exif, tlr_tile *tiles,
                       size_t *out_n, size_t *unread)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- report ------------------------------------------------------------------------------------- */
+/* --- report --------------------------------------------------------------------------- */
 
 static const char *const files[] = { "report.html", "curves.png", "confusion.png", "worst.png",
                                      "preview.png" };
@@ -66,7 +66,7 @@ tlb_status trainer_report(trainer *t)
     return status;
 }
 
-/* --- preview -------------------------------------------------------------------------------------- */
+/* --- preview -------------------------------------------------------------------------- */
 
 json_t *trainer_preview_list(const trainer_data *d, uint64_t seed)
 {

@@ -23,6 +23,7 @@ typedef struct job {
     tlr_image_note *note;
     uint8_t *pixels;
     int width, height;
+    bool starved; /* an allocation failed */
 } job;
 
 static void on_error(png_structp png, png_const_charp text)
@@ -30,8 +31,24 @@ static void on_error(png_structp png, png_const_charp text)
     job *j = png_get_error_ptr(png);
     (void)text;
     if (!j->note->what)
-        j->note->what = "damaged PNG";
+        j->note->what = j->starved ? "out of memory" : "damaged PNG";
     png_longjmp(png, 1);
+}
+
+/* libpng calls missing memory damage; only its allocator can tell. */
+static png_voidp allocate(png_structp png, png_alloc_size_t n)
+{
+    job *j = png_get_mem_ptr(png);
+    void *p = malloc(n);
+    if (!p)
+        j->starved = true;
+    return p;
+}
+
+static void release(png_structp png, png_voidp p)
+{
+    (void)png;
+    free(p);
 }
 
 /* Oddities that change no pixel are not worth a word. */
@@ -89,7 +106,7 @@ static void read_rows(job *j)
 static tlb_status decode(job *j)
 {
     if (setjmp(png_jmpbuf(j->png)))
-        return TLB_E_MALFORMED;
+        return j->starved ? TLB_E_LIMIT : TLB_E_MALFORMED;
     png_set_user_limits(j->png, (png_uint_32)j->width, (png_uint_32)j->height);
     skip_ancillary(j->png);
     png_set_read_fn(j->png, j, on_read);
@@ -130,7 +147,8 @@ static tlb_status read_header(const uint8_t *b, size_t n, const tlb_limits *limi
 static tlb_status decode_pixels(job *j)
 {
     j->pixels = calloc((size_t)j->height, (size_t)j->width * 3);
-    j->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, j, on_error, on_warning);
+    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j, allocate,
+                                      release);
     j->info = j->png ? png_create_info_struct(j->png) : NULL;
     tlb_status st = TLB_E_LIMIT;
     if (j->pixels && j->info)

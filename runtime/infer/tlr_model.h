@@ -121,6 +121,7 @@ typedef struct tlr_model {
     const char *target, *precision; /* "cpu" "fp32" */
     const char *graph_sha256;   /* hex; over the IR without names */
     int max_batch;
+    int min_train_batch;        /* 2 where a batch norm has one value a channel of a picture; else 0 */
     int n_classes;              /* elements of the output of one picture */
     tlr_preprocess preprocess;
     tlr_func features;          /* in: x; out: features.  Identity prefix: run NULL, and head takes x */

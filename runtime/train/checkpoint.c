@@ -5,6 +5,7 @@
  * the old file goes last.  Names are made from kind and step, never taken from a file.
  * Tensors are in logical layout, under the model's names.
  */
+#define _GNU_SOURCE
 #include "tlr_trainer.h"
 
 #include "tlb_json.h"
@@ -16,6 +17,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,25 +91,42 @@ static tlb_status write_header(tlr_trainer *t, tlb_out *o, tlr_checkpoint kind)
     return status;
 }
 
-/* Plain tensors go out as they lie.  Packed ones go through a copy, some outputs at a time where
- * the layout keeps blocks of outputs apart, so that a large layer needs no second memory. */
+/* A packed tensor's part i: some outputs, where the layout keeps blocks of outputs apart, so that
+ * a large layer needs no second memory; else all of it. */
+typedef struct parts {
+    int64_t n, outputs;       /* of a part, but the last one's may be fewer */
+    size_t row_bytes, stored_bytes;
+} parts;
+
+static parts parts_of(const tlr_tensor *p)
+{
+    bool cut = p->layout == TLR_OI16 || p->layout == TLR_LIN16;
+    int64_t outputs = cut ? TLK_BLOCK : p->dim[0], n = (p->dim[0] + outputs - 1) / outputs;
+    int64_t bytes = tlr_tensor_elems(p) * tlr_type_bytes(p->type);
+    return (parts){ n, outputs, (size_t)(bytes / p->dim[0]), (size_t)(p->bytes / n) };
+}
+
+static tlr_tensor part_at(const tlr_tensor *p, const parts *s, int64_t i)
+{
+    tlr_tensor part = *p;
+    int64_t left = p->dim[0] - i * s->outputs;
+    part.dim[0] = left < s->outputs ? left : s->outputs;
+    return part;
+}
+
+/* Plain tensors go out as they lie, packed ones through a copy of a part. */
 static tlb_status write_tensor(tlr_trainer *t, tlb_out *o, const tlr_tensor *p)
 {
-    size_t n = (size_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type));
     const char *stored = t->params + p->offset;
     if (p->layout == TLR_PLAIN)
-        return tlb_out_write(o, stored, n);
-    tlr_tensor part = *p;
-    int64_t outputs = p->dim[0], blocks = (outputs + TLK_BLOCK - 1) / TLK_BLOCK;
-    bool cut = p->layout == TLR_OI16 || p->layout == TLR_LIN16;
-    int64_t step = cut ? TLK_BLOCK : outputs, parts = cut ? blocks : 1;
-    size_t row = n / (size_t)outputs;
-    void *logical = malloc(row * (size_t)step + 1);
+        return tlb_out_write(o, stored, (size_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type)));
+    parts s = parts_of(p);
+    void *logical = malloc(s.row_bytes * (size_t)s.outputs + 1);
     tlb_status status = logical ? TLB_OK : TLB_E_LIMIT;
-    for (int64_t i = 0; status == TLB_OK && i < parts; ++i) {
-        part.dim[0] = outputs - i * step < step ? outputs - i * step : step;
-        tlr_unpack(&part, stored + p->bytes / parts * i, logical);
-        status = tlb_out_write(o, logical, row * (size_t)part.dim[0]);
+    for (int64_t i = 0; status == TLB_OK && i < s.n; ++i) {
+        tlr_tensor part = part_at(p, &s, i);
+        tlr_unpack(&part, stored + s.stored_bytes * (size_t)i, logical);
+        status = tlb_out_write(o, logical, s.row_bytes * (size_t)part.dim[0]);
     }
     free(logical);
     return status;
@@ -292,6 +311,52 @@ static bool fits(const tlb_tensor *found, const tlb_tensor *wanted)
            memcmp(found->dim, wanted->dim, (size_t)wanted->rank * sizeof *wanted->dim) == 0;
 }
 
+/* Pages of the mapped file that were read are given back at once: a checkpoint may be as large as
+ * the block, and both together would double what a run needs. */
+static void drop_pages(const unsigned char *from, const unsigned char *to)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)from / page * page;
+    madvise((void *)first, (uintptr_t)to - first, MADV_DONTNEED);
+}
+
+static void read_tensor(tlr_trainer *t, const tlr_tensor *p, const unsigned char *data)
+{
+    enum { DROP_BYTES = 16 << 20 };
+    char *stored = t->params + p->offset;
+    size_t bytes = (size_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type)), dropped = 0, done = 0;
+    bool plain = p->layout == TLR_PLAIN;
+    parts s = plain ? (parts){ .n = ((int64_t)bytes + DROP_BYTES - 1) / DROP_BYTES } : parts_of(p);
+    for (int64_t i = 0; i < s.n; ++i) {
+        if (plain) {
+            size_t n = bytes - done < DROP_BYTES ? bytes - done : DROP_BYTES;
+            memcpy(stored + done, data + done, n);
+            done += n;
+        } else {
+            tlr_tensor part = part_at(p, &s, i);
+            tlr_pack(&part, data + done, stored + s.stored_bytes * (size_t)i);
+            done += s.row_bytes * (size_t)part.dim[0];
+        }
+        if (done - dropped >= DROP_BYTES || done == bytes) {
+            drop_pages(data + dropped, data + done);
+            dropped = done;
+        }
+    }
+}
+
+/* As tlb_sha256_of. */
+static void hash_bytes(const tlb_map *map, char hex[TLB_SHA256_HEX_BYTES])
+{
+    enum { STEP = 16 << 20 };
+    tlb_sha256 sum;
+    tlb_sha256_init(&sum);
+    for (size_t at = 0; at < map->n_bytes; at += STEP) {
+        size_t n = map->n_bytes - at < STEP ? map->n_bytes - at : STEP;
+        tlb_sha256_update(&sum, map->bytes + at, n);
+        drop_pages(map->bytes + at, map->bytes + at + n);
+    }
+    tlb_sha256_hex(&sum, hex);
+}
+
 /* Tensors of a sound file into vars. */
 static tlb_status take_tensors(tlr_trainer *t, const tlb_safetensors *s, tlr_checkpoint kind,
                                const char *name)
@@ -307,7 +372,7 @@ static tlb_status take_tensors(tlr_trainer *t, const tlb_safetensors *s, tlr_che
         if (!found || !fits(found, &wanted))
             return bad(t, TLB_E_MALFORMED, "E_CHECKPOINT", name,
                        "a tensor of the model is missing or of another shape");
-        tlr_pack(p, found->data, t->params + p->offset);
+        read_tensor(t, p, found->data);
     }
     return TLB_OK;
 }
@@ -318,7 +383,7 @@ static tlb_status load_bytes(tlr_trainer *t, const tlb_map *map, tlr_checkpoint 
     char hex[TLB_SHA256_HEX_BYTES];
     const char *what = "";
     tlb_safetensors s;
-    tlb_sha256_of(map->bytes, map->n_bytes, hex);
+    hash_bytes(map, hex);
     if (strcmp(hex, sha256) != 0)
         return tlr_trouble_set(t, TLB_E_MALFORMED, "E_CHECKSUM", name,
                                "checksum differs from %s.json", kind_names[kind]);

@@ -145,10 +145,24 @@ void tlr_trainer_destroy(tlr_trainer *t)
     free(t);
 }
 
+/* PyTorch refuses such a batch when it comes to it; here an epoch's last one is known before. */
+static tlb_status check_batches(tlr_trainer *t)
+{
+    int64_t last = t->samples.n_train % t->config.batch;
+    if (!t->config.train || t->model->min_train_batch < 2 || (last != 1 && t->config.batch > 1))
+        return TLB_OK;
+    return tlr_trouble_set(t, TLB_E_USAGE, "E_BATCH_NORM", NULL,
+                           "a batch of 1 sample, at least 2: a batch norm would have one value a "
+                           "channel (%lld samples by %lld)", (long long)t->samples.n_train,
+                           (long long)t->config.batch);
+}
+
 tlb_status tlr_trainer_prepare(tlr_trainer *t)
 {
     double began = tlr_seconds();
-    tlb_status status = tlr_features_prepare(t);
+    tlb_status status = check_batches(t);
+    if (status == TLB_OK)
+        status = tlr_features_prepare(t);
     t->costs.features_s += tlr_seconds() - began;
     return status;
 }

@@ -105,7 +105,7 @@ def model_rows():
     out = os.path.join(place, "out")
     for what, model, code, core in rows:
         path = save(model, os.path.join(place, "net.onnx"))
-        # Bound: 2 s of CPU and 256 MiB, for the programs that refuse; the shell's limits watch.
+        # The bound on CPU time (hostile-inputs 3) is the kernel's to watch here.
         expect(f"model {what}: {code}, {core}", [TLC, "compile", path, "-o", out], code, core, absent=[out] if code else [],
                preexec_fn=bounded, timeout=20)
         shutil.rmtree(out, ignore_errors=True)

@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from common import LONG, SOURCE, TLC, WORK, check, finish, run
+from common import LONG, TLC, WORK, check, finish, run
 
 try:
     import onnx
@@ -36,7 +36,7 @@ except ImportError:
 ROOT = "/usr/share/libonnx-testdata/data"
 SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator")
 # What must not fall: tests that are supported, of all there are in release 1.12.
-TOTAL, LEAST = 1072, 0
+TOTAL, LEAST = 1072, 193
 BOUND = 1e-5  # of the largest output
 UNCHANGED = ("Elu", "HardSigmoid", "GlobalAveragePool", "GlobalMaxPool", "Softplus", "Softsign", "Selu")
 HERE = os.path.join(WORK, "onnx_node")
@@ -45,6 +45,8 @@ DRIVER = """
 #include "tlr.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct test { const struct tlr_model *model; const char *folder; };
 MODELS
@@ -92,9 +94,15 @@ static int run(const struct test *t)
 
 int main(void)
 {
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; ++i)
-        if (run(&tests[i]))
-            printf("%s: failed\\n", tests[i].folder);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
+        int status = -1;
+        pid_t child = fork(); /* one that crashes fails alone */
+        if (child == 0)
+            _exit(run(&tests[i]));
+        waitpid(child, &status, 0);
+        if (status)
+            printf("%s: status %d\\n", tests[i].folder, status);
+    }
 }
 """
 
@@ -226,7 +234,9 @@ def networks(folder):
 
 def compile_one(job):
     """Exit code and message of tlc for one network, whose folder is filled."""
-    name, (net, x, _), target, folder = job
+    name, (net, x, want), target, folder = job
+    if not is_float(x) or not is_float(want) or "training_dropout" in net.graph.name:
+        return 5, "error: not taken: no float input and output, or random"
     code, message = try_one(name, net, x, target, folder)
     changed = front(net, x) if code else None
     if changed and try_one(name, *changed, target, folder)[0] == 0:
@@ -248,8 +258,8 @@ def try_one(name, net, x, target, folder):
 def build(jobs, target):
     """One program of all networks that compiled; it writes y.bin into each folder."""
     flags = ["-std=gnu11", "-ffp-contract=off", "-w", "-march=native", "-O1"]
-    flags += ["-I" + os.path.join(SOURCE, d) for d in ("kernels", "kernels/cpu", "kernels/ref", "runtime/infer")]
-    runtime = os.path.join(SOURCE, "runtime/infer")
+    below = ("kernels", "kernels/cpu", "kernels/ref", "runtime/infer", "runtime/base")
+    runtime = os.path.join(jobs[0][3], "src/runtime/infer")
     units = [os.path.join(runtime, f) for f in os.listdir(runtime) if f.endswith(".c")]
     units += [os.path.join(j[3], "model.c") for j in jobs]
     driver = os.path.join(HERE, f"driver_{target}.c")
@@ -261,7 +271,8 @@ def build(jobs, target):
     units.append(driver)
 
     def compile_unit(k):
-        run("cc", *flags, "-c", units[k], "-o", os.path.join(HERE, f"{target}_{k}.o"))
+        folder = os.path.dirname(units[k]) if units[k].endswith("/model.c") else jobs[0][3]
+        run("cc", *flags, *(f"-I{folder}/src/{d}" for d in below), "-c", units[k], "-o", os.path.join(HERE, f"{target}_{k}.o"))
         return os.path.join(HERE, f"{target}_{k}.o")
 
     with ThreadPoolExecutor(2) as pool:
@@ -273,7 +284,10 @@ def build(jobs, target):
 
 def is_right(job):
     want = numpy_helper.to_array(job[1][2]).astype(np.float64).ravel()
-    y = np.fromfile(os.path.join(job[3], "y.bin"), np.float32).astype(np.float64)
+    path = os.path.join(job[3], "y.bin")
+    if not os.path.exists(path):
+        return False
+    y = np.fromfile(path, np.float32).astype(np.float64)
     if y.size != want.size:
         return False
     finite = np.isfinite(want)

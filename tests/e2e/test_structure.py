@@ -19,15 +19,16 @@ MAY_INCLUDE = {  # folder: others that its files may include
     "compiler/plan": IR + ["kernels"],
     "compiler/passes": IR + ["compiler/grad", "compiler/plan"],
     "compiler/emit": IR + ["compiler/plan", INFER, "kernels"],
-    "compiler/cli": IR + ["compiler/" + f for f in ("import", "grad", "plan", "passes", "emit")] + [INFER, "kernels"],
+    "compiler/cli": IR + ["compiler/" + f for f in ("import", "grad", "plan", "passes", "emit")] + [INFER, "runtime/draw", "kernels"],
     "kernels": [],
     "kernels/cpu": ["kernels"],
     "kernels/ref": ["kernels"],
     "runtime/base": [],
     "runtime/infer": [BASE] + KERNELS,
     "runtime/image": [BASE],
+    "runtime/draw": [BASE],
     "runtime/train": [BASE, INFER] + KERNELS,
-    "runtime/cli": [BASE, INFER, "runtime/image", "runtime/train"] + KERNELS,
+    "runtime/cli": [BASE, INFER, "runtime/image", "runtime/draw", "runtime/train"] + KERNELS,
 }
 LONGEST_FILE, LONGEST_LINE = 1000, 110
 

@@ -368,7 +368,8 @@ static void check_bn_train(const bn_data *d)
 
 static void check_bn_grads(const bn_data *d)
 {
-    buffer x = map_make(d->n, BN_C, true, bn.x, d->x), dy = map_make(d->n, BN_C, true, bn.dy, d->dy);
+    buffer x = map_make(d->n, BN_C, true, bn.x, d->x);
+    buffer dy = map_make(d->n, BN_C, true, bn.dy, d->dy);
     buffer scale = pack_vector(BN_C, d->scale), mean = pack_vector(BN_C, d->mean);
     buffer variance = pack_vector(BN_C, d->variance);
     buffer dscale = buffer_make(32), dbias = buffer_make(32);
@@ -394,7 +395,8 @@ static void check_bn_grads(const bn_data *d)
 /* By given statistics the same numbers come out, and running ones move a tenth of the way. */
 static void check_bn_given(const bn_data *d)
 {
-    buffer x = map_make(d->n, BN_C, true, bn.x, d->x), y = buffer_make(map_elems(d->n, BN_C, true, bn.y));
+    buffer x = map_make(d->n, BN_C, true, bn.x, d->x);
+    buffer y = buffer_make(map_elems(d->n, BN_C, true, bn.y));
     buffer v[4] = { pack_vector(BN_C, d->scale), pack_vector(BN_C, d->bias),
                     pack_vector(BN_C, d->mean), pack_vector(BN_C, d->variance) };
     buffer running = zeros(32), spread = zeros(32);

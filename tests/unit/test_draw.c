@@ -12,6 +12,7 @@
 #include "report_html.h"
 
 #include "tlb_file.h"
+#include "tlr_image.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -260,7 +261,8 @@ static void text_that_is_long_is_cut_to_fit(void **state)
     uint8_t *a, *b;
     size_t n_a, n_b;
     tlr_canvas_rect(c, (tlr_box){ 0, 0, 211, 60 }, 0xFFFFFF);
-    assert_true(tlr_canvas_png(c, &a, &n_a) && tlr_canvas_png(empty, &b, &n_b));
+    assert_true(tlr_canvas_png(c, &a, &n_a));
+    assert_true(tlr_canvas_png(empty, &b, &n_b));
     assert_int_equal(n_a, n_b);
     assert_memory_equal(a, b, n_a);
     free(a);
@@ -294,6 +296,31 @@ static void tiles_hold_their_pictures(void **state)
         t[i] = (tlr_tile){ rgb, i % 2 ? 6 : 4, i % 2 ? 4 : 6, { name, other } };
     check_png(tlr_draw_tiles("worst", t, 7, 5, &tlr_theme_light), 1600, 0);
     check_png(tlr_draw_tiles("one", t, 1, 4, &tlr_theme_light), 1600, 0);
+}
+
+/* Written as JPEG and read again: the same picture but for rounding. */
+static void a_jpeg_is_read_back(void **state)
+{
+    (void)state;
+    enum { W = 250, H = 131 };
+    static uint8_t rgb[W * H * 3];
+    uint8_t *bytes;
+    size_t n;
+    tlb_limits limits;
+    tlr_rgb back;
+    tlr_image_note note;
+    for (int i = 0; i < W * H * 3; ++i)
+        rgb[i] = (uint8_t)(i / 3 % W);
+    tlb_limits_init(&limits);
+    assert_int_equal(tlr_image_encode_jpeg(rgb, W, H, &bytes, &n), TLB_OK);
+    assert_true(n < W * H);
+    assert_int_equal(tlr_image_decode(bytes, n, &limits, 0, &back, &note), TLB_OK);
+    assert_int_equal(back.width, W);
+    assert_int_equal(back.height, H);
+    for (int i = 0; i < W * H * 3; ++i)
+        assert_true(abs(back.pixels[i] - rgb[i]) < 12);
+    tlr_rgb_free(&back);
+    free(bytes);
 }
 
 /* --- confusions --------------------------------------------------------------------------- */
@@ -462,6 +489,7 @@ int main(void)
         cmocka_unit_test(text_that_is_long_is_cut_to_fit),
         cmocka_unit_test(a_letter_the_font_lacks_is_spelled_out),
         cmocka_unit_test(tiles_hold_their_pictures),
+        cmocka_unit_test(a_jpeg_is_read_back),
         cmocka_unit_test(commonest_confusions_first),
         cmocka_unit_test(a_record_is_read),
         cmocka_unit_test(hostile_records_are_refused),

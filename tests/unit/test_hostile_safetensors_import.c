@@ -133,7 +133,8 @@ static void test_limits(void **state)
     for (int i = 0; i < 70000; ++i) {
         char entry[96];
         snprintf(entry, sizeof entry,
-                 "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "", i);
+                 "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                 i ? "," : "", i);
         put_text(&header, entry);
     }
     put_text(&header, "}");

@@ -264,7 +264,12 @@ static void test_operations(void **state)
     refuse(HEAD "%1 : f32[n,4] = relu %x, %x\nreturn %1 }", TLC_E_MALFORMED, "2:26", "operand");
     refuse(HEAD "relu %x\nreturn %x }", TLC_E_MALFORMED, "2:1", "operation");
     refuse(HEAD "%1, %2 : f32[n,4], f32[n,4] = relu %x\nreturn %x }", TLC_E_MALFORMED, NULL,
+           "operation relu has 1 results, 2 are named");
+    refuse(HEAD "%1, %2, %3, %4 : f32[n,4] = relu %x\nreturn %x }", TLC_E_MALFORMED, NULL,
            "expected");
+    refuse("func @g(%a: f32[n,4], %s: f32[4]) -> f32[n,4] { %1, %1, %2 : f32[n,4], f32[4], f32[4] "
+           "= batch_norm_train %a, %s, %s return %1 }",
+           TLC_E_MALFORMED, NULL, "result 1 is named twice");
 }
 
 static void test_types(void **state)

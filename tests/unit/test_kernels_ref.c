@@ -35,6 +35,8 @@ static int teardown(void **state)
 #define GLOBALS                                                               \
     "const %w : f32[6,2,3,3] = splat 1 const %m : f32[4,5] = splat 1"         \
     " const %v : f32[4] = splat 1 const %c : f32[4,1,1] = splat 1"            \
+    " const %k : f32[4,1,3,3] = splat 1"                                      \
+    " param %rm : f32[4] = splat 0 param %rv : f32[4] = splat 1"              \
     " param %p : f32[3,4] init constant 0 state %s : f32[3,4] zero"           \
     " state %t : f32[3,4] zero "
 
@@ -83,9 +85,36 @@ static void test_linear_algebra(void **state)
            "{ .batch = 0, .in = 4, .out = 3 }");
     EXPECT(linear_grad_w, "%1 : f32[3,4] = linear_grad_w %d, %r",
            "{ .batch = 0, .in = 4, .out = 3 }");
-    EXPECT(bias_grad, "%1 : f32[3] = bias_grad %d", "{ .batch = 0, .out = 3 }");
+    EXPECT(bias_grad, "%1 : f32[3] = bias_grad %d", "{ .batch = 0, .out = 3, .plane = 1 }");
+    EXPECT(bias_grad, "%1 : f32[4] = bias_grad %x", "{ .batch = 0, .out = 4, .plane = 30 }");
     EXPECT(batch_norm, "%1 : f32[n,4,6,5] = batch_norm %x, %v, %v, %v, %v {epsilon=0.5}",
            "{ .batch = 0, .c = 4, .plane = 30, .epsilon = 0.5 }");
+}
+
+static void test_gradients(void **state)
+{
+    (void)state;
+    EXPECT(conv2d_grad_x,
+           "%1 : f32[n,2,13,6] = conv2d_grad_x %x, %k {stride=[2,1], pad=[0,1,1,0], groups=2, "
+           "size=[13,6]}",
+           "{ .batch = 0, .ic = 2, .h = 13, .w = 6, .oc = 4, .oh = 6, .ow = 5, .kh = 3, .kw = 3, "
+           ".groups = 2, .stride_h = 2, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, "
+           ".pad_top = 0, .pad_left = 1 }");
+    EXPECT(batch_norm_stats, "batch_norm_stats %rm, %rv, %v, %v, %x {momentum=0.5}",
+           "{ .batch = 0, .c = 4, .plane = 30, .momentum = 0.5 }");
+    EXPECT(reduce_mean_grad,
+           "%1 : f32[n,4,7] = reduce_mean_grad %r {axes=[2], keepdims=false, shape=[n,4,7]}",
+           "{ .batch = 0, .rank = 2, .dim = { 4, 7 }, .stride_dy = { 1, 0 }, .picture_dy = 4, "
+           ".count = 7 }");
+    EXPECT(sum_to, "%1 : f32[6,1] = sum_to %x {shape=[6,1]}",
+           "{ .batch = 0, .sum_pictures = true, .kept = 1, .reduced = 2, .kept_dim = { 6 }, "
+           ".kept_stride = { 5 }, .reduced_dim = { 4, 5 }, .reduced_stride = { 30, 1 } }");
+    EXPECT(sum_to, "%1 : f32[n,4,1,1] = sum_to %x {shape=[n,4,1,1]}",
+           "{ .batch = 0, .sum_pictures = false, .kept = 1, .reduced = 2, .kept_dim = { 4 }, "
+           ".kept_stride = { 30 }, .reduced_dim = { 6, 5 }, .reduced_stride = { 5, 1 } }");
+    EXPECT(slice_grad,
+           "%1 : f32[n,9] = slice_grad %r {starts=[0,1], ends=[n,9], steps=[1,2], shape=[n,9]}",
+           "{ .batch = 0, .rank = 1, .dim = { 4 }, .stride = { 2 }, .offset = 1, .out_elems = 9 }");
 }
 
 static void test_elementwise(void **state)
@@ -193,7 +222,7 @@ static void test_declined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_linear_algebra), TEST(test_elementwise), TEST(test_loss), TEST(test_pooling),
+        TEST(test_linear_algebra), TEST(test_gradients), TEST(test_elementwise), TEST(test_loss), TEST(test_pooling),
         TEST(test_movement), TEST(test_updates), TEST(test_declined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

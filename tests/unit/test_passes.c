@@ -97,6 +97,8 @@ static void set_option(setup *s, const char *name, const char *value)
         add_rule(s, name[2] == 'f', value);
     else if (strcmp(name, "--optimizer") == 0)
         o->optimizer = value[0] == 's' ? TLC_SGD : value[4] ? TLC_ADAMW : TLC_ADAM;
+    else if (strcmp(name, "--bn") == 0)
+        o->bn = value[0] == 'f' ? TLC_BN_FROZEN : value[0] == 's' ? TLC_BN_STATS : TLC_BN_DEFAULT;
     else if (strcmp(name, "--label-smoothing") == 0)
         o->label_smoothing = atof(value);
     else if (strcmp(name, "--target") == 0)

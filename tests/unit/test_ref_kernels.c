@@ -146,7 +146,7 @@ static void test_linear_gradients(void **state)
     (void)state;
     tlk_ref_linear_grad_x gx = { .in = 5, .out = 4 };
     tlk_ref_linear_grad_w gw = { .in = 5, .out = 4 };
-    tlk_ref_bias_grad gb = { .out = 4 };
+    tlk_ref_bias_grad gb = { .out = 4, .plane = 1 };
     tlk_real *dy = filled(12, 4), *dx = buffer(15), *dw = buffer(20), *db = buffer(4);
     RUN(tlk_ref_linear_grad_x, &gx, 3, dy, filled(20, 2), dx);
     RUN(tlk_ref_linear_grad_w, &gw, 3, dy, filled(15, 1), dw);

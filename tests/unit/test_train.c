@@ -26,6 +26,7 @@ typedef struct setup {
     int threads, readers;
     bool cache;               /* on disk */
     bool streaming;
+    int64_t views;            /* training samples differ from view to view */
     int stop_after;           /* polls of the stop hook until it says so */
     double lr;
     int64_t n_train;
@@ -49,13 +50,19 @@ static tlb_status read_sample(void *self, int64_t sample, int64_t view, int read
 {
     world *w = self;
     float *x = input;
-    (void)reader, (void)view;
+    (void)reader;
     int at = __atomic_fetch_add(&w->reads, 1, __ATOMIC_RELAXED);
     if (at < 4096)
         w->read_order[at] = sample;
     for (int i = 0; i < TINY_IN; ++i)
-        x[i] = (float)((sample * 31 + i * 17) % 23) / 11 - 1 + (i == sample % TINY_K);
+        x[i] = (float)((sample * 31 + i * 17 + view * 5) % 23) / 11 - 1 + (i == sample % TINY_K);
     return sample == w->broken ? TLB_E_MALFORMED : TLB_OK;
+}
+
+static tlr_content_key view_key(void *self, int64_t sample, int64_t view)
+{
+    const world *w = self;
+    return (tlr_content_key){ w->keys[sample].low, w->keys[sample].high + 1000 * (uint64_t)(view + 1) };
 }
 
 static bool stop_wanted(void *self)
@@ -74,8 +81,8 @@ static tlr_trainer *make(world *w, const setup *s)
 {
     tlr_train_config c;
     tlr_trainer *t = NULL;
-    tlr_samples samples = { w, s->n_train, N_VALID, w->labels, w->keys, read_sample, 0,
-                            NULL };
+    tlr_samples samples = { w, s->n_train, N_VALID, w->labels, w->keys, read_sample,
+                            s->views, view_key };
     tlr_train_hooks hooks = { .self = w, .stop = stop_wanted, .note = count_note };
     tlr_train_config_init(&c, &tiny_model);
     c.threads = s->threads;
@@ -336,6 +343,31 @@ static void interrupt_everywhere(world *w, setup s)
     }
     assert_true(stops > STEPS + EPOCHS);
     free(wanted);
+}
+
+/* With two views the third epoch sees the first one's again; however they are kept, same bits. */
+static void test_views(void **state)
+{
+    world *w = *state;
+    setup s = plain;
+    s.views = 2;
+    char *wanted = outcome_of(w, &s), *got;
+    assert_int_equal(w->reads, 2 * N_TRAIN + N_VALID);
+    for (int i = 0; i < 3; ++i) {
+        s.streaming = i == 0;
+        s.cache = i > 0;
+        got = outcome_of(w, &s);
+        assert_string_equal(got, wanted);
+        free(got);
+    }
+    assert_int_equal(w->reads, 0); /* the second time the cache has all */
+    got = outcome_of(w, &plain);
+    assert_true(strcmp(got, wanted) != 0);
+    free(got);
+    free(wanted);
+    s = plain;
+    s.views = 2;
+    interrupt_everywhere(w, s);
 }
 
 static void test_interrupted(void **state)
@@ -700,6 +732,7 @@ int main(void)
         TEST(test_split),
         TEST(test_learns),
         TEST(test_same_bits),
+        TEST(test_views),
         TEST(test_interrupted),
         TEST(test_interrupted_often),
         TEST(test_checkpoint_damaged),

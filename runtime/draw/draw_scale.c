@@ -36,7 +36,7 @@ tlr_ticks tlr_ticks_make(double lo, double hi, int most, double least)
     return t;
 }
 
-/* --- labels ------------------------------------------------------------------------------- */
+/* --- labels --------------------------------------------------------------------------- */
 
 typedef struct block { /* neighbours that touch: the first lies at sum / n */
     double sum;
@@ -93,7 +93,7 @@ void tlr_spread(double *centre, size_t n, double gap, double lo, double hi)
     free(blocks);
 }
 
-/* --- colours ------------------------------------------------------------------------------- */
+/* --- colours -------------------------------------------------------------------------- */
 
 uint32_t tlr_mix(uint32_t a, uint32_t b, double share)
 {

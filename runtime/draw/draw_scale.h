@@ -1,4 +1,5 @@
-/* draw_scale.h: the arithmetic of pictures: ticks, labels that keep clear of each other, colours. */
+/* draw_scale.h: the arithmetic of pictures: ticks, labels that keep clear of each other, and
+ * colours. */
 #ifndef TLR_DRAW_SCALE_H
 #define TLR_DRAW_SCALE_H
 

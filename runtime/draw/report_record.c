@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* --- lines ----------------------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------------------- */
 
 static tlb_status each_line(const char *bytes, size_t n, const tlb_limits *limits,
                             const char *skip, tlr_json_line *each, void *self)
@@ -56,7 +56,7 @@ tlb_status tlr_json_lines(const char *path, const tlb_limits *limits, const char
     return status;
 }
 
-/* --- metrics.jsonl ---------------------------------------------------------------------------- */
+/* --- metrics.jsonl -------------------------------------------------------------------- */
 
 typedef struct metrics {
     tlr_record *record;
@@ -116,7 +116,7 @@ static tlb_status read_metrics(tlr_record *r, const tlb_limits *limits, const ch
     return status;
 }
 
-/* --- run.json ------------------------------------------------------------------------------------ */
+/* --- run.json ------------------------------------------------------------------------- */
 
 static tlb_status read_classes(tlr_record *r)
 {

@@ -58,7 +58,7 @@ static void write_title(tlr_canvas *s, const char *title, const char *below)
     tlr_canvas_text(s, &l, below);
 }
 
-/* --- the matrix -------------------------------------------------------------------------------- */
+/* --- the matrix ----------------------------------------------------------------------- */
 
 typedef struct matrix {
     const int64_t *counts;
@@ -171,7 +171,7 @@ static tlr_canvas *draw_matrix(matrix *m, const tlr_theme *theme)
     return s;
 }
 
-/* --- the commonest pairs ------------------------------------------------------------------------- */
+/* --- the commonest pairs -------------------------------------------------------------- */
 
 static void draw_pair(tlr_canvas *s, const tlr_confused *c, const char *const *names,
                       int64_t of, double most, double y)

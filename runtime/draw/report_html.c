@@ -29,7 +29,7 @@ void tlr_html_text(FILE *out, const char *text)
         }
 }
 
-/* --- data URIs ---------------------------------------------------------------------------------- */
+/* --- data URIs ------------------------------------------------------------------------ */
 
 static void print_base64(FILE *out, const tlr_bytes *b)
 {
@@ -59,7 +59,7 @@ static size_t uri_bytes(const tlr_bytes *b)
     return (b->n + 2) / 3 * 4 + 64;
 }
 
-/* --- the head ------------------------------------------------------------------------------------- */
+/* --- the head ------------------------------------------------------------------------- */
 
 static const char style[] =
     ":root{color-scheme:light dark;--g:#fff;--t:#1a1c20;--m:#5a6068;--l:#e3e5e8}\n"
@@ -120,7 +120,7 @@ static void print_of(FILE *out, const tlr_record *r)
     fputs("</p>\n", out);
 }
 
-/* --- pictures ---------------------------------------------------------------------------------------- */
+/* --- pictures ------------------------------------------------------------------------- */
 
 static void print_figure(FILE *out, const char *title, const char *alt, const tlr_figure *f)
 {
@@ -190,7 +190,7 @@ static void print_pictures(FILE *out, const tlr_page *p)
     print_thumbs(out, "A batch, as the network sees it", "four", p->preview, p->n_preview, room);
 }
 
-/* --- tables --------------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------- */
 
 static void print_class_row(FILE *out, const tlr_record *r, size_t i)
 {
@@ -201,7 +201,8 @@ static void print_class_row(FILE *out, const tlr_record *r, size_t i)
         column += r->confusion[k * r->n_classes + i];
     fputs("<tr><td>", out);
     tlr_html_text(out, r->classes[i]);
-    fprintf(out, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n",
+    fprintf(out,
+            "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n",
             row ? tlb_show_percent(text[0], (double)right / (double)row) : "",
             column ? tlb_show_percent(text[1], (double)right / (double)column) : "",
             tlb_show_count(count, row));

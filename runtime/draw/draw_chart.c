@@ -13,6 +13,8 @@ enum {
     SPACE = 12, MOST_DOTS = 30
 };
 
+#define LEAST_SHARES 0.05 /* of a y axis of shares */
+
 typedef struct frame {
     tlr_box plot;
     double x_lo, x_hi, y_lo, y_hi;
@@ -20,7 +22,7 @@ typedef struct frame {
     tlr_ticks x_ticks, y_ticks;
 } frame;
 
-/* --- ranges -------------------------------------------------------------------------------- */
+/* --- ranges --------------------------------------------------------------------------- */
 
 static void widen(double v, double *lo, double *hi)
 {
@@ -61,9 +63,12 @@ static void find_y_range(const tlr_chart *c, frame *f)
         lo = 0, hi = 1;
     if (c->from_zero)
         lo = fmin(0, lo);
-    if (hi - lo < 1e-9 * fmax(1, fabs(hi))) {
-        lo = c->percent ? lo - 0.05 : lo - 1;
-        hi = c->percent ? fmin(1, hi + 0.05) : hi + 1;
+    if (c->percent && hi - lo < LEAST_SHARES) { /* a few pictures are not to look like much */
+        hi = fmin(1, (lo + hi + LEAST_SHARES) / 2);
+        lo = hi - LEAST_SHARES;
+    } else if (hi - lo < 1e-9 * fmax(1, fabs(hi))) {
+        lo -= 1;
+        hi += 1;
     }
     double step = tlr_ticks_make(lo, hi, most - 1, 0).step;
     f->y_lo = floor(lo / step + 1e-9) * step;
@@ -75,7 +80,7 @@ static void find_y_range(const tlr_chart *c, frame *f)
     f->y_ticks = tlr_ticks_make(f->y_lo, f->y_hi, most, 0);
 }
 
-/* --- texts ------------------------------------------------------------------------------------ */
+/* --- texts ---------------------------------------------------------------------------- */
 
 static void tick_text(char buf[32], double v, const tlr_ticks *t, bool percent)
 {
@@ -116,7 +121,7 @@ static double labels_width(const tlr_canvas *s, const tlr_chart *c)
     return fmin(most, 0.4 * c->box.w);
 }
 
-/* --- the frame -------------------------------------------------------------------------------- */
+/* --- the frame ------------------------------------------------------------------------ */
 
 static frame make_frame(const tlr_canvas *s, const tlr_chart *c)
 {
@@ -191,7 +196,7 @@ static void draw_x_axis(tlr_canvas *s, const tlr_chart *c, const frame *f)
     tlr_canvas_text(s, &l, c->x_title);
 }
 
-/* --- lines --------------------------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------------------- */
 
 /* From `at`, the points up to a gap, in pixels. */
 static size_t run_of(const frame *f, const tlr_line *l, size_t at, double *xy)
@@ -255,7 +260,7 @@ static void draw_labels(tlr_canvas *s, const tlr_chart *c, const frame *f)
         draw_label(s, c, f, &c->line[of[i]], y[i]);
 }
 
-/* --- the mark ---------------------------------------------------------------------------------------- */
+/* --- the mark ------------------------------------------------------------------------- */
 
 static double y_on(const tlr_line *l, double x)
 {

@@ -23,7 +23,7 @@ const tlr_theme tlr_theme_dark = {
 #ifdef TLR_HAVE_CAIRO
 #include <cairo.h>
 
-/* --- a sheet ------------------------------------------------------------------------------ */
+/* --- a sheet -------------------------------------------------------------------------- */
 
 static void set_color(cairo_t *cr, uint32_t c)
 {
@@ -92,7 +92,7 @@ void tlr_canvas_destroy(tlr_canvas *c)
     free(c);
 }
 
-/* --- text ----------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------- */
 
 /* A letter of two bytes grows at most to `\u{7FF}`, others less; and "..." of fit. */
 enum { SHOWN_BYTES = 4 * TLB_ESCAPED_NAME_BYTES };
@@ -202,7 +202,7 @@ void tlr_canvas_text(tlr_canvas *c, const tlr_label *l, const char *text)
     cairo_new_path(cr);
 }
 
-/* --- shapes ----------------------------------------------------------------------------------- */
+/* --- shapes --------------------------------------------------------------------------- */
 
 static void set_dash(cairo_t *cr, int dash)
 {
@@ -276,7 +276,7 @@ void tlr_canvas_image(tlr_canvas *c, const uint8_t *rgb, int width, int height, 
     cairo_surface_destroy(s);
 }
 
-/* --- PNG ---------------------------------------------------------------------------------------- */
+/* --- PNG ------------------------------------------------------------------------------ */
 
 static cairo_status_t write_some(void *closure, const unsigned char *bytes, unsigned n)
 {
