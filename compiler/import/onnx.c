@@ -149,6 +149,13 @@ static tlc_status read_input_shape(tlc_onnx *o, const Onnx__TensorShapeProto *s,
     return tlc_check_shape(o->ctx, out, "input");
 }
 
+static tlc_status not_float(tlc_onnx *o, const char *what, tlc_type type)
+{
+    return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_TYPE",
+                    "%s of element type %s; a network takes and gives floating-point numbers", what,
+                    tlc_type_name(type));
+}
+
 static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
 {
     const Onnx__TypeProto *type = info->type;
@@ -157,6 +164,8 @@ static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
     if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_TYPE", "input that is no tensor");
     TLC_TRY(tlc_onnx_elem_type(o->ctx, type->tensor_type->elem_type, &elem));
+    if (!tlc_is_float(elem))
+        return not_float(o, "input", elem);
     if (elem == TLC_F64) {
         tlc_warn(o->ctx, "W_TYPE", "input of doubles is read as f32");
         elem = TLC_F32;
@@ -296,6 +305,8 @@ static tlc_status read_outputs(tlc_onnx *o)
         if (v->kind == TLC_CONST)
             return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_ONNX_GRAPH",
                             "output does not depend on the input");
+        if (!tlc_is_float(v->type))
+            return not_float(o, "output", v->type);
         tlc_return_add(o->func, v);
     }
     return TLC_OK;

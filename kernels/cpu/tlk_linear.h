@@ -220,6 +220,7 @@ static inline void tlk_grad_x_pictures(const tlk_linear_grad_x_packed *s, int i0
     const int all = tlk_blocks(s->out);
     const int64_t wb = (int64_t)s->in * TLK_BLOCK;
     memset(sums, 0, sizeof sums);
+    memset(d, 0, sizeof d); /* written before it is read, which gcc cannot follow */
     memset(last, 0, sizeof last);
     for (int o0 = 0; o0 < all; o0 += TLK_GRAD_X_BLOCKS) {
         const int blocks = all - o0 < TLK_GRAD_X_BLOCKS ? all - o0 : TLK_GRAD_X_BLOCKS;

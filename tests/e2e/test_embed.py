@@ -3,7 +3,6 @@ pkg-config and CMake, and the CMakeLists.txt of a compiled folder."""
 import os
 import re
 import shutil
-import subprocess
 
 import numpy as np
 

@@ -10,7 +10,7 @@ import subprocess
 import zlib
 
 import numpy as np
-from onnx import AttributeProto, helper, numpy_helper
+from onnx import AttributeProto, numpy_helper
 
 from common import LONG, SOURCE, TLC, check, finish, run, sha256
 from tiny import base_model, demo_net, expect, left_behind, save, scratch, shapes

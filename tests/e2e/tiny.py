@@ -2,12 +2,9 @@
 import fcntl
 import glob
 import hashlib
-import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 
 import numpy as np
 import onnx

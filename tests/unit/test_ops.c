@@ -390,9 +390,12 @@ static void infers_shapes_and_cost(void **state)
         tlc_node *n = text_node(w.f, op_named(c->op), c->operands, c->attrs);
         if (tlc_node_infer(&w.ctx, n) != TLC_OK)
             fail_msg("%s %s: %s", c->op, c->operands, w.ctx.diags[0].what);
-        assert_int_equal(n->n_out, c->result ? 1 : 0);
-        if (c->result)
+        assert_int_equal(n->n_out, tlc_ops[n->op].results);
+        assert_true(!c->result == !n->n_out);
+        if (c->result) /* the first; further ones are a number a channel */
             assert_string_equal(tlc_type_text(&w.ctx, n->out[0]), c->result);
+        for (int k = 1; k < n->n_out; ++k)
+            assert_string_equal(tlc_type_text(&w.ctx, n->out[k]), "f32[2]");
         if (tlc_multiply_adds(n) != c->multiply_adds)
             fail_msg("%s %s: %" PRId64 " multiply-adds", c->op, c->operands,
                      tlc_multiply_adds(n));
