@@ -149,13 +149,6 @@ static tlc_status read_input_shape(tlc_onnx *o, const Onnx__TensorShapeProto *s,
     return tlc_check_shape(o->ctx, out, "input");
 }
 
-static tlc_status not_float(tlc_onnx *o, const char *what, tlc_type type)
-{
-    return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_TYPE",
-                    "%s of element type %s; a network takes and gives floating-point numbers", what,
-                    tlc_type_name(type));
-}
-
 static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
 {
     const Onnx__TypeProto *type = info->type;
@@ -164,8 +157,6 @@ static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
     if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_TYPE", "input that is no tensor");
     TLC_TRY(tlc_onnx_elem_type(o->ctx, type->tensor_type->elem_type, &elem));
-    if (!tlc_is_float(elem))
-        return not_float(o, "input", elem);
     if (elem == TLC_F64) {
         tlc_warn(o->ctx, "W_TYPE", "input of doubles is read as f32");
         elem = TLC_F32;
@@ -295,6 +286,25 @@ static tlc_status read_node(tlc_onnx *o, size_t index)
     return TLC_OK;
 }
 
+static tlc_status not_float(tlc_onnx *o, const char *what, tlc_type type)
+{
+    return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_TYPE",
+                    "%s of element type %s; a network takes and gives floating-point numbers", what,
+                    tlc_type_name(type));
+}
+
+/* After the nodes: an operand that had to be constant has been refused by its own name. */
+static tlc_status check_inputs(tlc_onnx *o)
+{
+    for (size_t i = 0; i < o->func->n_in; ++i) {
+        const tlc_value *v = o->func->in[i];
+        tlc_at(o->ctx, "input %s", tlc_quote_name(o->ctx, v->name));
+        if (!tlc_is_float(v->type))
+            return not_float(o, "input", v->type);
+    }
+    return TLC_OK;
+}
+
 static tlc_status read_outputs(tlc_onnx *o)
 {
     for (size_t i = 0; i < o->graph->n_output; ++i) {
@@ -408,7 +418,8 @@ static tlc_status read_graph(tlc_onnx *o)
     TLC_TRY(read_inputs(o));
     for (size_t i = 0; i < o->graph->n_node; ++i)
         TLC_TRY(read_node(o, i));
-    return read_outputs(o);
+    TLC_TRY(read_outputs(o));
+    return check_inputs(o);
 }
 
 tlc_status tlc_import_onnx(tlc_ctx *ctx, tlc_file *file, tlc_module **out, tlc_import_info *info)

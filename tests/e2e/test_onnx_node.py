@@ -36,7 +36,7 @@ except ImportError:
 ROOT = "/usr/share/libonnx-testdata/data"
 SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator")
 # What must not fall: tests that are supported, of all there are in release 1.12.
-TOTAL, LEAST = 1072, 193
+TOTAL, LEAST = 1072, 191
 BOUND = 1e-5  # of the largest output
 UNCHANGED = ("Elu", "HardSigmoid", "GlobalAveragePool", "GlobalMaxPool", "Softplus", "Softsign", "Selu")
 HERE = os.path.join(WORK, "onnx_node")
@@ -241,7 +241,7 @@ def networks(folder):
 def compile_one(job):
     """Exit code and message of tlc for one network, whose folder is filled."""
     name, (net, x, want), target, folder = job
-    if is_half(x) or is_half(want) or "training_dropout" in net.graph.name:
+    if is_half(x) or is_half(want) or any(w in net.graph.name for w in ("training_dropout", "BFLOAT16")):
         return 5, "error: not compared: half precision, which tlc computes in float, or random"
     if x is None or want is None:
         return 5, "error: not compared: the test gives no tensor"
