@@ -111,6 +111,7 @@ static tlr_tensor part_at(const tlr_tensor *p, const parts *s, int64_t i)
     tlr_tensor part = *p;
     int64_t left = p->dim[0] - i * s->outputs;
     part.dim[0] = left < s->outputs ? left : s->outputs;
+    part.bytes = (int64_t)s->stored_bytes; /* tlr_pack clears them all */
     return part;
 }
 
