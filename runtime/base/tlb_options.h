@@ -81,7 +81,7 @@ tlb_status tlb_error(const tlb_args *a, tlb_status code, const char *id, const c
 void tlb_warning(const tlb_args *a, const char *id, const char *file, const char *where,
                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* --- numbers as reports show them (ux: units) -------------------------------
+/* --- numbers as reports show them ------------------------------------------
  * Each writes into buf and returns it. */
 char *tlb_show_count(char buf[32], int64_t n);           /* 25,557,032 */
 char *tlb_show_time(char buf[32], double seconds);       /* 0.3 s, 1:05, 1:02:03 */

@@ -56,7 +56,7 @@ void tlr_loader_free(tlr_loader *l);
 tlb_status tlr_cli_picture_note(const tlb_args *a, const char *path, tlb_status status,
                                 const tlr_image_note *note);
 
-/* --- predictions (ux 2; hostile-inputs 5) --------------------------------- */
+/* --- predictions (hostile-inputs 5) --------------------------------------- */
 
 typedef enum tlr_form { TLR_FORM_TEXT, TLR_FORM_CSV, TLR_FORM_JSON } tlr_form;
 

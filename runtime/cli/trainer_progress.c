@@ -1,4 +1,4 @@
-/* trainer_progress.c: the progress line on stderr and the table of epochs on stdout (ux 2).
+/* trainer_progress.c: the progress line on stderr and the table of epochs on stdout.
  *
  * On a terminal one line is rewritten at most ten times a second, from half a second on, and
  * erased before anything else is printed.  Elsewhere a plain line each 30 seconds.

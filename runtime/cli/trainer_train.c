@@ -130,7 +130,7 @@ static void print_end(const training *g, const trainer_result *r, bool drawn)
            trainer_shell(g->run.path));
 }
 
-/* The command that goes on: ux 2, Ctrl-C. */
+/* The command that goes on after an interruption. */
 static void print_interrupted(const training *g)
 {
     const tlb_args *a = g->t->args;

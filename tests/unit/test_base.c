@@ -1,5 +1,5 @@
 /* test_base.c: what all programs say and accept: escapes, limits, diagnostics, the command line,
- * numbers and tables (hostile-inputs 2, 3, 4.8; ux 1). */
+ * numbers and tables (hostile-inputs 2, 3, 4.8). */
 #define _GNU_SOURCE
 #include "tlb_diag.h"
 #include "tlb_escape.h"
