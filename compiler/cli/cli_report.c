@@ -220,7 +220,8 @@ static void print_json(const tlc_compilation *c, const char *out_dir, int files)
     json_t *j = json_pack(
         "{s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:o, s:i}", "schema",
         "tlc.compile/1", "network", tlb_json_string(c->path), "parameters",
-        (json_int_t)f->params_model, "frozen", (json_int_t)f->params_frozen, "trained", (json_int_t)f->params_trained, "bn_folded",
+        (json_int_t)f->params_model, "frozen", (json_int_t)f->params_frozen, "trained",
+        (json_int_t)f->params_trained, "bn_folded",
         f->bn_folded, "batch", (json_int_t)c->options.batch, "weights_bytes",
         (json_int_t)(p->consts_bytes + p->params_bytes), "activation_bytes",
         (json_int_t)(act * c->options.batch),

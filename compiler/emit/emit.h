@@ -9,7 +9,7 @@
 typedef struct tlc_emit_spec {
     const char *out_dir;       /* what the user typed */
     const char *name;          /* a C identifier: NAME of NAME.h and NAME_model */
-    const char *command_options; /* the options as typed, for the banner: "--replace-head 2 --freeze-backbone" */
+    const char *command_options; /* as typed, for the banner: "--replace-head 2 --batch 8" */
     tlr_preprocess preprocess;
     const tlc_options *options;
     const tlc_findings *findings;

@@ -80,7 +80,8 @@ typedef struct tlc_pool2d_attrs {
     bool ceil_mode;         /* as PyTorch: a window that would start in the right padding is dropped */
     bool count_include_pad; /* avg_pool2d */
 } tlc_pool2d_attrs;
-typedef struct tlc_pool2d_grad_attrs { tlc_pool2d_attrs pool; tlc_ints size; } tlc_pool2d_grad_attrs; /* h, w of x */
+/* size: h, w of x */
+typedef struct tlc_pool2d_grad_attrs { tlc_pool2d_attrs pool; tlc_ints size; } tlc_pool2d_grad_attrs;
 typedef struct tlc_dropout_attrs {
     double p;
     int64_t index;          /* position of the dropout in the graph: the random stream */
@@ -88,13 +89,15 @@ typedef struct tlc_dropout_attrs {
 /* reduce_mean, squeeze, unsqueeze */
 typedef struct tlc_axes_attrs { tlc_ints axes; bool keepdims; } tlc_axes_attrs;
 typedef struct tlc_axis_attrs { int64_t axis; } tlc_axis_attrs; /* softmax, flatten, concat, gather */
-typedef struct tlc_unary_attrs { double alpha, beta; } tlc_unary_attrs; /* hard_sigmoid, leaky_relu, elu, pow */
+/* hard_sigmoid, leaky_relu, elu, pow */
+typedef struct tlc_unary_attrs { double alpha, beta; } tlc_unary_attrs;
 typedef struct tlc_layer_norm_attrs { int64_t axis; double epsilon; } tlc_layer_norm_attrs;
 typedef struct tlc_lrn_attrs { int64_t size; double alpha, beta, bias; } tlc_lrn_attrs;
 typedef struct tlc_perm_attrs { tlc_ints perm; } tlc_perm_attrs; /* transpose */
 /* pads: begins, then ends */
 typedef struct tlc_pad_attrs { tlc_ints pads; double value; } tlc_pad_attrs;
-typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs; /* also sum_to; -1 only as the batch in front (printed n), all else numbers */
+/* also sum_to; -1 only as the batch in front (printed n), all else numbers */
+typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs;
 /* every axis; resolved: 0 <= start, end as ONNX clamps */
 typedef struct tlc_slice_attrs { tlc_ints starts, ends, steps; } tlc_slice_attrs;
 typedef struct tlc_slice_grad_attrs { tlc_slice_attrs slice; tlc_ints shape; } tlc_slice_grad_attrs;

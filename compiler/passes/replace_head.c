@@ -233,7 +233,8 @@ static const char *common_component(tlc_ctx *ctx, const tlc_module *m, const boo
 /* "fc" of a linear (or of a convolution that stood for one) whose weight is fc.weight. */
 static const char *linear_stem(tlc_ctx *ctx, const tlc_node *n)
 {
-    return n->op == TLC_OP_LINEAR || n->op == TLC_OP_CONV2D ? tlc_name_stem(ctx, n->in[1]->name, "weight") : NULL;
+    bool weighted = n->op == TLC_OP_LINEAR || n->op == TLC_OP_CONV2D;
+    return weighted ? tlc_name_stem(ctx, n->in[1]->name, "weight") : NULL;
 }
 
 static bool is_taken(const tlc_module *m, const char *stem)

@@ -20,7 +20,8 @@ tlb_status tlb_safetensors_header(tlb_out *o, const tlb_tensor *tensors, size_t 
                                   const char *const *metadata, size_t n_metadata); /* key, value pairs */
 
 typedef struct tlb_safetensors { tlb_tensor *tensors; size_t n_tensors; void *owned; } tlb_safetensors;
-/* Parse bytes[n] strictly (hostile-inputs 4.4); names and dims owned by *out.  *what: what is wrong (static text). */
+/* Parse bytes[n] strictly (hostile-inputs 4.4); names and dims owned by *out.  *what: what is
+ * wrong (static text). */
 tlb_status tlb_safetensors_parse(const void *bytes, size_t n, const tlb_limits *limits,
                                  tlb_safetensors *out, const char **what);
 const tlb_tensor *tlb_safetensors_find(const tlb_safetensors *s, const char *name);

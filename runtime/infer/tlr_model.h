@@ -46,7 +46,8 @@ typedef struct tlr_tensor { /* a global of the IR; its name stands in manifest.j
     tlr_layout layout;
     int rank;
     int64_t dim[TLR_MAX_RANK]; /* logical */
-    int64_t offset;            /* CONST: in the const section of weights.bin; PARAM, STATE: in `vars`; DERIVED: in `fix` */
+    int64_t offset;            /* CONST: in the const section of weights.bin; PARAM, STATE: in
+                                * `vars`; DERIVED: in `fix` */
     int64_t bytes;             /* as stored, packed */
     tlr_init init;             /* PARAM: TLR_INIT_NONE: bytes in weights.bin */
     double init_value;
@@ -131,7 +132,7 @@ typedef struct tlr_model {
     const tlr_tensor *tensors;
     int n_tensors;
     int64_t consts_bytes;       /* const section of weights.bin */
-    int64_t params_bytes;       /* trained parameters, at the start of `vars` and in weights.bin after consts */
+    int64_t params_bytes;       /* trained parameters: start of `vars`, in weights.bin after consts */
     int64_t vars_bytes;         /* params and optimizer state */
     int64_t act_infer_bytes;    /* for n = 1: max over features and head */
     int64_t act_features_bytes; /* for n = 1: features, prepare */
