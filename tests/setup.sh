@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what building and testing need (Debian; as root or through sudo).
 set -eu
-packages="gcc make cmake pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev
+packages="gcc g++ make cmake pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev
 libjansson-dev nettle-dev libxxhash-dev libjpeg-dev libpng-dev libcmocka-dev
 libcairo2-dev fonts-dejavu-core
 python3-numpy python3-onnx"

@@ -40,7 +40,7 @@ step "4  compile, build, train"
 # --name: what the program of examples/embed_in_app calls its network
 show "$tlc" compile models/demo.onnx --replace-head 2 --freeze-backbone --name catdog -o "$out/net"
 show make -s -C "$out/net"
-show "$out/net/trainer" train "$out/shapes" --epochs 30 --lr 1e-2 --seed 1 --out "$out/run"
+show "$out/net/trainer" train "$out/shapes" --epochs 20 --lr 3e-3 --seed 1 --out "$out/run"
 
 step "5  use it"
 show "$out/net/trainer" predict --run "$out/run" "$out/shapes/valid/moon/007.png" \
