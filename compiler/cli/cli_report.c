@@ -127,10 +127,15 @@ static void print_network(tlc_ctx *ctx, const tlc_compilation *c)
 static void print_head(tlc_ctx *ctx, const tlc_compilation *c)
 {
     const tlc_findings *f = &c->findings;
-    if (f->head_node)
-        printf("head      %s %s -> %s becomes %s (--head, --replace-head)\n", f->head_node,
-               tlc_cli_dims(ctx, &f->head_in), tlc_cli_dims(ctx, &f->head_out_old),
-               c->options.replace_head);
+    if (!f->head_node)
+        return;
+    const char *spec = c->options.replace_head, *in = tlc_cli_dims(ctx, &f->head_in);
+    bool classes = strspn(spec, "0123456789") == strlen(spec);
+    printf("head      %s %s -> %s becomes ", f->head_node, in, tlc_cli_dims(ctx, &f->head_out_old));
+    if (classes)
+        printf("linear %s -> %s (--head)\n", in, spec);
+    else
+        printf("%s (--head, --replace-head)\n", spec);
 }
 
 static void print_trained(const tlc_compilation *c)
@@ -148,10 +153,11 @@ static void print_trained(const tlc_compilation *c)
         return;
     }
     printf("trained   %s parameters: ", tlb_show_count(buf, f->params_trained));
-    for (size_t i = 0; i < f->n_trained && i < 6; ++i)
+    enum { NAMED = 4 };
+    for (size_t i = 0; i < f->n_trained && i < NAMED; ++i)
         printf("%s%s", i ? ", " : "", f->trained_names[i]);
-    if (f->n_trained > 6)
-        printf(", %zu more", f->n_trained - 6);
+    if (f->n_trained > NAMED)
+        printf(", %zu more", f->n_trained - NAMED);
     printf("; %s (--optimizer)\n", optimizers[c->options.optimizer]);
 }
 
