@@ -276,24 +276,39 @@ static void remove_leftovers(int parent)
         close(copy);
 }
 
+/* Open and lock the folder just made.  Another compile that clears leftovers may have taken it
+ * for one before the lock was on it: then it is locked, or gone, and another must be made. */
+static bool hold_temporary(place *p)
+{
+    struct stat st;
+    int fd = openat(p->parent_fd, p->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        fstatat(p->parent_fd, p->temporary, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        p->temporary_fd = fd;
+        return true;
+    }
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
 static int make_temporary(place *p)
 {
     enum { TRIES = 100 };
+    int error = EEXIST;
     for (int i = 0; i < TRIES; ++i) {
         snprintf(p->temporary, sizeof p->temporary, "%s%ld-%d%s", temporary_prefix, (long)getpid(),
                  i, temporary_suffix);
         if (mkdirat(p->parent_fd, p->temporary, 0777) == 0) {
-            p->temporary_fd =
-                openat(p->parent_fd, p->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (p->temporary_fd >= 0 && flock(p->temporary_fd, LOCK_EX | LOCK_NB) == 0)
+            if (hold_temporary(p))
                 return 0;
-            return errno;
-        }
-        if (errno != EEXIST)
+        } else if (errno != EEXIST) {
+            error = errno;
             break;
+        }
     }
     p->temporary[0] = '\0';
-    return errno;
+    return error;
 }
 
 static int write_one(int dir, const tlc_embedded *file)
