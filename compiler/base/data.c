@@ -17,9 +17,8 @@ static size_t component(const char *path)
 /* Relative, no "..", no empty component, nothing that another system would take for a root. */
 static bool is_plain_location(const char *location, size_t len)
 {
-    if (len == 0 || memchr(location, '\0', len) || memchr(location, '\\', len))
-        return false;
-    if (location[0] == '/' || (len > 1 && location[1] == ':'))
+    if (len == 0 || memchr(location, '\0', len) || memchr(location, '\\', len) ||
+        memchr(location, ':', len))
         return false;
     for (const char *at = location;; ++at) {
         size_t n = component(at);
@@ -31,17 +30,19 @@ static bool is_plain_location(const char *location, size_t len)
     }
 }
 
-static tlc_status not_plain(tlc_ctx *ctx, const char *location)
+static tlc_status not_plain(tlc_ctx *ctx, const char *location, const char *why)
 {
-    return tlc_fail(ctx, TLC_E_MALFORMED, "E_DATA_FILE", "external data %s is not a plain file",
-                    tlc_quote_name(ctx, location));
+    return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL", "external data %s is not a plain file: %s",
+                    tlc_quote_name(ctx, location), why);
 }
 
 static tlc_status cannot_open(tlc_ctx *ctx, const char *location, int error)
 {
-    if (error == ELOOP || error == ENOTDIR || error == ENXIO)
-        return not_plain(ctx, location);
-    return tlc_fail(ctx, TLC_E_INPUT, "E_DATA_MISSING", "external data %s: %s",
+    if (error == ELOOP || error == ENOTDIR)
+        return not_plain(ctx, location, "a link, or below one");
+    if (error == ENXIO)
+        return not_plain(ctx, location, "a socket or device");
+    return tlc_fail(ctx, TLC_E_INPUT, "E_EXTERNAL", "external data %s: %s",
                     tlc_quote_name(ctx, location), strerror(error));
 }
 
@@ -70,18 +71,26 @@ static tlc_status walk(tlc_ctx *ctx, int folder, const char *location, char *pat
     }
 }
 
+static tlc_status check_plain(tlc_ctx *ctx, const char *location, const struct stat *st)
+{
+    if (!S_ISREG(st->st_mode))
+        return not_plain(ctx, location, "a folder, FIFO or device");
+    if (st->st_nlink != 1)
+        return not_plain(ctx, location, "it has other names (hard links)");
+    if (st->st_size > ctx->limits.max[TLB_LIMIT_FILE])
+        return tlc_fail(ctx, TLC_E_LIMIT, "E_LIMIT_FILE",
+                        "external data %s has %lld bytes, limit file is %lld",
+                        tlc_quote_name(ctx, location), (long long)st->st_size,
+                        (long long)ctx->limits.max[TLB_LIMIT_FILE]);
+    return TLC_OK;
+}
+
 static tlc_status map_fd(tlc_ctx *ctx, int fd, tlc_data_file *file)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return cannot_open(ctx, file->location, errno);
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-        return not_plain(ctx, file->location);
-    if (st.st_size > ctx->limits.max[TLB_LIMIT_FILE])
-        return tlc_fail(ctx, TLC_E_LIMIT, "E_LIMIT_FILE",
-                        "external data %s has %lld bytes, limit file is %lld",
-                        tlc_quote_name(ctx, file->location), (long long)st.st_size,
-                        (long long)ctx->limits.max[TLB_LIMIT_FILE]);
+    TLC_TRY(check_plain(ctx, file->location, &st));
     if (st.st_size == 0)
         return TLC_OK;
     void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -108,11 +117,11 @@ tlc_status tlc_data_open(tlc_ctx *ctx, const char *base_dir, const char *locatio
                          const tlc_data_file **out)
 {
     if (!is_plain_location(location, len))
-        return tlc_fail(ctx, TLC_E_MALFORMED, "E_LOCATION",
-                        "location %s is not a plain relative path",
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_EXTERNAL",
+                        "location %s, a path below the model's folder without .. \\ or : wanted",
                         tlc_quote(ctx, location, len));
     if (!base_dir)
-        return tlc_fail(ctx, TLC_E_INPUT, "E_DATA_MISSING",
+        return tlc_fail(ctx, TLC_E_INPUT, "E_EXTERNAL",
                         "external data %s: the text has no folder to look in",
                         tlc_quote(ctx, location, len));
     const char *name = tlc_arena_strndup(&ctx->arena, location, len);

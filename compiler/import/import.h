@@ -10,7 +10,7 @@ typedef struct tlc_file {
     const unsigned char *bytes; /* NULL: empty file */
     int64_t n_bytes;
     const char *path;
-    struct tlc_file *next;      /* external data of an ONNX model; in the context's arena */
+    struct tlc_file *next;      /* the weights file of a network; in the context's arena */
 } tlc_file;
 /* E_INPUT: missing, unreadable, not a regular file; E_LIMIT: over the limit file. */
 TLC_MUST_USE tlc_status tlc_file_map(tlc_ctx *ctx, const char *path, tlc_file *out);
