@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "tlr_image.h"
 
+#include "tlb_escape.h"
+
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -219,6 +221,24 @@ static bool find_classes(scan *s, const char *root, const ancestor *top)
     return good && s->status == TLB_OK;
 }
 
+/* As strcmp, but a folder's name that is no UTF-8 is also equal to its escaped form: run.json, which
+ * is ASCII, keeps it so. */
+static int compare_class(const char *folder, const char *given)
+{
+    int order = strcmp(folder, given);
+    size_t n = strlen(folder), cap = 4 * n + 1, plain = 0;
+    while (plain < n && (unsigned char)folder[plain] < 0x80)
+        ++plain;
+    if (order == 0 || plain == n)
+        return order;
+    char *escaped = malloc(cap);
+    if (escaped && tlb_escape(escaped, cap, folder, n) == strlen(given) &&
+        strcmp(escaped, given) == 0)
+        order = 0;
+    free(escaped);
+    return order;
+}
+
 static bool check_classes(scan *s, const char *root, char *const *given, int n_given)
 {
     const tlr_folder *f = s->out;
@@ -228,7 +248,9 @@ static bool check_classes(scan *s, const char *root, char *const *given, int n_g
         return fail(s, TLB_E_MALFORMED, root,
                     f->n_classes == 1 ? "one class folder, at least 2" : "no class folder");
     for (int i = 0; given && (i < f->n_classes || i < n_given); ++i) {
-        int order = i >= f->n_classes ? 1 : i >= n_given ? -1 : strcmp(f->classes[i], given[i]);
+        int order = i >= f->n_classes ? 1
+                    : i >= n_given    ? -1
+                                      : compare_class(f->classes[i], given[i]);
         if (order != 0)
             return fail(s, TLB_E_MALFORMED, order < 0 ? f->classes[i] : given[i],
                         order < 0 ? "class is not among those trained on" : "class has no folder");

@@ -45,7 +45,8 @@ typedef struct tlr_folder {
 } tlr_folder;
 /* Classes are the sub-folders of `path` in byte order of their names; pictures lie below them at
  * any depth.
- * classes_given: hold the class names against these instead (valid/ against train/); NULL: free.
+ * classes_given: hold the class names against these instead (valid/ against train/); NULL: free.  A
+ * name that is no UTF-8 may stand there escaped.
  * *where: allocated path of what is wrong (free), *what static text. */
 tlb_status tlr_folder_scan(const char *path, char *const *classes_given, int n_given,
                            const tlb_limits *limits, tlr_folder *out, char **where,

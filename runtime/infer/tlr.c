@@ -37,6 +37,7 @@ struct tlr_session {
     size_t pixel_stride; /* bytes between workers */
     tlr_frame frame;
     const char *features, *output; /* results of the last run, in frame.act */
+    char *device_block;  /* constants, parameters and the frame; NULL: the processor runs it */
 };
 
 /* A checked configuration and how the block is cut. */
@@ -112,7 +113,7 @@ static tlr_status lay_out(const tlr_model *m, const tlr_config *c, layout *out)
     l.pool_at = round64(sizeof(tlr_session));
     l.pixels_at = l.pool_at + (c->parallel_for ? 0 : tlr_pool_bytes(l.threads));
     l.frame_at = l.pixels_at + l.pixel_stride * (size_t)l.workers;
-    l.bytes = l.frame_at + tlr_frame_bytes(m, l.max_batch, l.workers);
+    l.bytes = l.frame_at + (m->device ? 0 : tlr_frame_bytes(m, l.max_batch, l.workers));
     *out = l;
     return TLR_OK;
 }
@@ -156,6 +157,26 @@ static tlr_status start_workers(tlr_session *s, const tlr_config *c, const layou
     return st;
 }
 
+/* Constants and parameters are copied to where the device sees them, the frame behind them; the
+ * parameters follow the constants as in the file. */
+static tlr_status to_device(const tlr_model *m, const void *weights, const layout *l,
+                            tlr_session *s)
+{
+    size_t consts = round64((size_t)m->consts_bytes), params = round64((size_t)m->params_bytes);
+    int failed = m->device->open(m->program);
+    if (failed)
+        return (tlr_status)failed;
+    s->device_block = m->device->alloc(m->program, consts + params +
+                                                       tlr_frame_bytes(m, l->max_batch, 1));
+    if (!s->device_block)
+        return TLR_E_LIMIT;
+    memcpy(s->device_block, tlr_weights_consts(weights), (size_t)m->consts_bytes);
+    memcpy(s->device_block + consts, tlr_weights_params(m, weights), (size_t)m->params_bytes);
+    tlr_frame_init(&s->frame, m, s->device_block, s->device_block + consts + params, l->max_batch,
+                   s->frame.par);
+    return TLR_OK;
+}
+
 /* Fill the block; the weights are checked. */
 static tlr_status build(const tlr_model *m, const void *weights, const tlr_config *c,
                         const layout *l, tlr_session *s)
@@ -173,6 +194,11 @@ static tlr_status build(const tlr_model *m, const void *weights, const tlr_confi
     const tlr_par *par = s->pool ? tlr_pool_par(s->pool) : &s->app_par;
     tlr_frame_init(&s->frame, m, tlr_weights_consts(weights), (char *)s + l->frame_at,
                    l->max_batch, par);
+    if (m->device && (st = to_device(m, weights, l, s)) != TLR_OK) {
+        if (s->pool)
+            tlr_pool_stop(s->pool);
+        return st;
+    }
     s->frame.n = 1;
     if (m->prepare)
         m->prepare(&s->frame);
@@ -268,6 +294,8 @@ void tlr_close(tlr_session *s)
         return;
     if (s->pool)
         tlr_pool_stop(s->pool);
+    if (s->device_block)
+        s->model->device->release(s->model->program, s->device_block);
     if (s->mapped_bytes > 0)
         munmap((void *)s->weights, s->mapped_bytes);
     if (s->allocated)
@@ -329,6 +357,13 @@ int tlr_session_trained(const tlr_session *s)
     return s->trained;
 }
 
+/* A device's failure makes every result worthless. */
+static tlr_status ran(const tlr_session *s)
+{
+    const tlr_model *m = s->model;
+    return m->device && m->device->trouble(m->program) ? TLR_E_UNSUPPORTED : TLR_OK;
+}
+
 static int bad_call(const tlr_session *s, int n, const void *in, const void *out)
 {
     return !s || !in || !out || n < 1 || n > s->max_batch;
@@ -342,6 +377,8 @@ tlr_status tlr_run(tlr_session *s, int n, const void *input, void *output)
         return TLR_E_UNSUPPORTED;
     tlr_session_features(s, n, input);
     tlr_session_head(s, n);
+    if (ran(s) != TLR_OK)
+        return ran(s);
     memcpy(output, s->output, io_bytes(output_of(s->model)) * (size_t)n);
     return TLR_OK;
 }
@@ -351,6 +388,8 @@ tlr_status tlr_run_features(tlr_session *s, int n, const void *input, void *feat
     if (bad_call(s, n, input, features))
         return TLR_E_USAGE;
     tlr_session_features(s, n, input);
+    if (ran(s) != TLR_OK)
+        return ran(s);
     memcpy(features, s->features, io_bytes(features_of(s->model)) * (size_t)n);
     return TLR_OK;
 }
@@ -394,6 +433,8 @@ tlr_status tlr_classify(tlr_session *s, const tlr_picture *pictures, int n, floa
     tlr_parallel_for(&job.frame, n, pixel_item);
     run_features(s);
     tlr_session_head(s, n);
+    if (ran(s) != TLR_OK)
+        return ran(s);
     const tlr_io *out = output_of(s->model);
     tlr_softmax(n, out->elems, out->type, s->output, probabilities);
     return TLR_OK;
@@ -449,6 +490,12 @@ const char *tlr_status_text(tlr_status status)
         return "the weights are of another model or version, or the head is not trained";
     case TLR_E_LIMIT:
         return "out of memory, or the memory given is too small";
+    case TLR_E_OUTPUT:
+        return "the file cannot be written";
+    case TLR_E_STOPPED:
+        return "stopped; training can go on";
+    case TLR_E_NUMERIC:
+        return "loss or a parameter is NaN or infinite";
     }
     return "unknown status";
 }

@@ -35,7 +35,10 @@ typedef enum tlr_status {
     TLR_E_INPUT = 3,        /* weights file missing or unreadable */
     TLR_E_MALFORMED = 4,    /* weights file cut or damaged: checksum */
     TLR_E_UNSUPPORTED = 5,  /* weights of another model or version; head not trained */
-    TLR_E_LIMIT = 6         /* memory given is too small, or none to be had */
+    TLR_E_LIMIT = 6,        /* memory given is too small, or none to be had */
+    TLR_E_OUTPUT = 7,       /* a file cannot be written; 7 to 9 come from tlr_train.h alone */
+    TLR_E_STOPPED = 8,      /* the application stopped the training */
+    TLR_E_NUMERIC = 9       /* loss or a parameter is NaN or infinite */
 } tlr_status;
 
 typedef enum tlr_pixels { TLR_RGB, TLR_BGR, TLR_RGBA, TLR_BGRA, TLR_GRAY } tlr_pixels;

@@ -3,7 +3,8 @@
  *
  * Memory of a session, each region 64-byte aligned:
  *     consts    the mapped weights.bin (never written)
- *     params    trained parameters and, when training, optimizer state: one block, `vars`
+ *     params    trained parameters and, when training, optimizer state and gradients that are kept
+ *               for @update: one block, `vars`
  *     act       values that grow with the batch: a value planned at `o` lies at act + o*n
  *     fix       values of fixed size: gradients of parameters, derived weights
  *     scratch   scratch_bytes for each worker
@@ -31,7 +32,7 @@ typedef enum tlr_layout {
     TLR_DW16,
     TLR_LIN16
 } tlr_layout;
-typedef enum tlr_kind { TLR_CONST, TLR_PARAM, TLR_STATE, TLR_DERIVED } tlr_kind;
+typedef enum tlr_kind { TLR_CONST, TLR_PARAM, TLR_STATE, TLR_DERIVED, TLR_GRADIENT } tlr_kind;
 typedef enum tlr_init {
     TLR_INIT_NONE,
     TLR_INIT_CONSTANT,
@@ -46,12 +47,13 @@ typedef struct tlr_tensor { /* a global of the IR; its name stands in manifest.j
     tlr_layout layout;
     int rank;
     int64_t dim[TLR_MAX_RANK]; /* logical */
-    int64_t offset;            /* CONST: in the const section of weights.bin; PARAM, STATE: in
-                                * `vars`; DERIVED: in `fix` */
+    int64_t offset;            /* CONST: in the const section of weights.bin; PARAM, STATE,
+                                * GRADIENT: in `vars`; DERIVED: in `fix` */
     int64_t bytes;             /* as stored, packed */
     tlr_init init;             /* PARAM: TLR_INIT_NONE: bytes in weights.bin */
     double init_value;
     int init_position;         /* Philox stream: position among the parameters given initial values */
+    bool backbone;             /* PARAM, GRADIENT: trained at the backbone's rate, not the new head's */
 } tlr_tensor;
 
 typedef struct tlr_io {        /* one input or result of a function; lies in `act`, plain layout */
@@ -79,7 +81,7 @@ struct tlr_frame {
     char *vars, *act, *fix, *scratch;
     int64_t scratch_stride;   /* bytes between workers */
     const tlr_par *par;
-    const tlk_step *step;     /* NULL unless training */
+    const tlk_step *step;     /* [TLK_GROUPS]; NULL unless training */
 };
 
 static inline void tlr_parallel_for(const tlr_frame *f, int64_t items, tlr_item_fn *fn)
@@ -115,6 +117,17 @@ typedef struct tlr_preprocess { /* part of the compiled model; semantics.md, Pic
 
 typedef enum tlr_optimizer { TLR_OPT_NONE, TLR_ADAM, TLR_ADAMW, TLR_SGD } tlr_optimizer;
 
+/* Where a model's functions run, if not on this processor.  `program` is the model's.  Memory it
+ * gives is seen by host and device at one address; its bytes are undefined.  Functions queue
+ * nothing behind the caller's back: when run returns, the host may read what they wrote. */
+typedef struct tlr_device {
+    int (*open)(void *program);             /* 0, or a tlr_status; again: the same answer */
+    void *(*alloc)(void *program, size_t bytes); /* 64-byte aligned; NULL: none to be had */
+    void (*release)(void *program, void *block); /* NULL is allowed */
+    const char *(*trouble)(void *program);  /* one clause on what failed, then or in a run; NULL */
+    const char *(*about)(void *program);    /* which device, once open */
+} tlr_device;
+
 typedef struct tlr_model {
     int abi;
     const char *name;           /* NAME of the compiled folder: the user's option */
@@ -128,12 +141,15 @@ typedef struct tlr_model {
     tlr_func features;          /* in: x; out: features.  Identity prefix: run NULL, and head takes x */
     tlr_func head;              /* in: features; out: logits */
     tlr_func step;              /* in: features, labels i64[n]; out: loss[n], logits[n,K] */
+    void (*update)(const tlr_frame *f);  /* after @step, which kept gradients; NULL: @step updates */
     void (*prepare)(const tlr_frame *f); /* derived weights from consts; NULL: none */
+    const tlr_device *device;   /* NULL: the processor that calls */
+    void *program;              /* what `device` runs */
     const tlr_tensor *tensors;
     int n_tensors;
     int64_t consts_bytes;       /* const section of weights.bin */
     int64_t params_bytes;       /* trained parameters: start of `vars`, in weights.bin after consts */
-    int64_t vars_bytes;         /* params and optimizer state */
+    int64_t vars_bytes;         /* params, optimizer state, kept gradients */
     int64_t act_infer_bytes;    /* for n = 1: max over features and head */
     int64_t act_features_bytes; /* for n = 1: features, prepare */
     int64_t act_step_bytes;     /* for n = 1: max over head and step; without features, prepare */

@@ -178,12 +178,17 @@ size_t tlr_pool_bytes(int threads)
     return (n + 63) / 64 * 64;
 }
 
-/* Signals stay with the application's threads: ours are started with all blocked. */
+/* Signals stay with the application's threads: ours are started with all blocked, except those
+ * that a thread brings upon itself, as by weights whose file was cut: blocked, they would end the
+ * process past the application's handler. */
 static int start_thread(worker *w)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+    static const int own[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL };
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own / sizeof *own; ++i)
+        sigdelset(&blocked, own[i]);
+    if (pthread_sigmask(SIG_SETMASK, &blocked, &before) != 0)
         return 0;
     int failed = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

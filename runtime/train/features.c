@@ -38,13 +38,15 @@ tlb_status tlr_features_init(tlr_trainer *t)
     tlr_features *f = &t->features;
     f->row_bytes = io_bytes(row_io(t->model));
     f->input_bytes = io_bytes(input_io(t->model));
-    f->streaming = true;
+    f->streaming = t->samples.read != NULL;
     int64_t more = has_prefix(t) && t->samples.views > 1 ? t->samples.views - 1 : 0;
     f->n_rows = t->n_samples + more * t->samples.n_train;
-    f->row = calloc((size_t)f->n_rows + 1, sizeof *f->row);
-    f->list = calloc((size_t)f->n_rows + 1, sizeof *f->list);
+    f->row = tlr_get(&t->config.heap, ((size_t)f->n_rows + 1) * sizeof *f->row);
+    f->list = tlr_get(&t->config.heap, ((size_t)f->n_rows + 1) * sizeof *f->list);
     if (!f->row || !f->list)
         return TLB_E_LIMIT;
+    if (!t->samples.read)
+        return TLB_OK;
     return tlr_ring_create(&t->samples, t->config.readers, RING_BATCHES * t->config.batch,
                            f->input_bytes, &t->ring);
 }
@@ -55,9 +57,9 @@ void tlr_features_fini(tlr_trainer *t)
     tlr_ring_destroy(t->ring);
     if (f->cached)
         tlr_cache_close(&f->cache);
-    free(f->row);
-    free(f->list);
     free(f->memory);
+    tlr_give(&t->config.heap, f->list, ((size_t)f->n_rows + 1) * sizeof *f->list);
+    tlr_give(&t->config.heap, f->row, ((size_t)f->n_rows + 1) * sizeof *f->row);
 }
 
 /* The row that stands for a sample in the epoch under way. */
@@ -90,13 +92,26 @@ static tlb_status want_memory(tlr_trainer *t)
     return alone ? tlr_memory_enter(t, TLR_PHASE_FEATURES) : tlr_memory_ready(t);
 }
 
+char *tlr_features_input(tlr_trainer *t, int64_t n)
+{
+    tlr_frame *f = has_prefix(t) ? &t->prefix : &t->frame;
+    f->n = n;
+    return f->act + input_io(t->model)->offset * n;
+}
+
+const char *tlr_features_run(tlr_trainer *t, int64_t n)
+{
+    if (!has_prefix(t))
+        return t->frame.act + row_io(t->model)->offset * n;
+    t->prefix.n = n;
+    t->model->features.run(&t->prefix);
+    return t->prefix.act + row_io(t->model)->offset * n;
+}
+
 /* The next n inputs of the ring through @features; *out: n rows in act. */
 static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
 {
-    const tlr_io *in = input_io(t->model), *row = row_io(t->model);
-    tlr_frame *f = has_prefix(t) ? &t->prefix : &t->frame;
-    f->n = n;
-    char *at = f->act + in->offset * n;
+    char *at = tlr_features_input(t, n);
     for (int64_t i = 0; i < n; ++i) {
         int64_t sample;
         tlb_status s = tlr_ring_take(t->ring, at + (size_t)i * t->features.input_bytes, &sample);
@@ -108,10 +123,8 @@ static tlb_status compute(tlr_trainer *t, int64_t n, const char **out)
             return s;
         }
     }
-    if (has_prefix(t))
-        t->model->features.run(f);
-    *out = f->act + row->offset * n;
-    return TLB_OK;
+    *out = tlr_features_run(t, n);
+    return tlr_device_check(t);
 }
 
 /* Where computed rows go. */
@@ -265,7 +278,7 @@ static tlb_status without_cache(tlr_trainer *t)
 
 tlb_status tlr_features_prepare(tlr_trainer *t)
 {
-    if (!t->config.cache || (!has_prefix(t) && t->samples.views > 0))
+    if (!t->samples.read || !t->config.cache || (!has_prefix(t) && t->samples.views > 0))
         return TLB_OK; /* every epoch has inputs of its own */
     if (!has_prefix(t) || !t->samples.keys || !t->config.cache_dir)
         return prepare_memory(t);

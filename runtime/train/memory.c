@@ -16,9 +16,7 @@
 #include "tlk_philox.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 typedef struct regions {
     size_t vars, fix, fix_step, act, scratch, all;
@@ -79,7 +77,8 @@ int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch, bool cache)
 /* Both frames into a new block. */
 static void lay_out(tlr_trainer *t, const regions *r, char *block)
 {
-    tlr_frame f = { .n = 1, .consts = tlr_weights_consts(t->weights), .vars = block,
+    const char *consts = t->consts ? t->consts : tlr_weights_consts(t->weights);
+    tlr_frame f = { .n = 1, .consts = consts, .vars = block,
                     .fix = block + r->vars, .act = block + r->vars + r->fix + r->fix_step,
                     .scratch_stride = (int64_t)round64(t->model->scratch_bytes),
                     .par = tlr_pool_par(t->pool) };
@@ -101,16 +100,64 @@ static void derive(tlr_trainer *t, const char *before)
         memcpy(t->frame.fix, t->prefix.fix, (size_t)m->derived_step_bytes);
 }
 
-static void unmap(void *block, size_t bytes)
+/* --- where the model runs ------------------------------------------------------------------ */
+
+tlb_status tlr_device_check(tlr_trainer *t)
 {
-    if (block)
-        munmap(block, bytes);
+    const tlr_model *m = t->model;
+    const char *trouble = m->device ? m->device->trouble(m->program) : NULL;
+    return trouble ? tlr_trouble_set(t, TLB_E_UNSUPPORTED, "E_DEVICE", NULL, "%s", trouble)
+                   : TLB_OK;
+}
+
+/* Start the device, and give it the constants, which stay to the end. */
+static tlb_status device_ready(tlr_trainer *t)
+{
+    const tlr_model *m = t->model;
+    if (!m->device || t->consts)
+        return TLB_OK;
+    m->device->open(m->program);
+    tlb_status status = tlr_device_check(t);
+    if (status != TLB_OK)
+        return status;
+    t->consts = m->device->alloc(m->program, (size_t)m->consts_bytes + 64);
+    if (!t->consts)
+        return tlr_trouble_set(t, TLB_E_LIMIT, "E_MEMORY", NULL, "out of memory on the device");
+    memcpy(t->consts, tlr_weights_consts(t->weights), (size_t)m->consts_bytes);
+    return TLB_OK;
+}
+
+static void give_block(tlr_trainer *t, void *block, size_t bytes)
+{
+    const tlr_model *m = t->model;
+    if (m->device)
+        m->device->release(m->program, block);
+    else
+        tlr_give(&t->config.heap, block, bytes);
+}
+
+/* Optimizer state begins with zero, as what the heap gives is. */
+static void *get_block(tlr_trainer *t, size_t bytes, size_t vars)
+{
+    const tlr_model *m = t->model;
+    if (!m->device)
+        return tlr_get(&t->config.heap, bytes);
+    void *block = m->device->alloc(m->program, bytes);
+    return block ? memset(block, 0, vars) : NULL;
 }
 
 void tlr_memory_free(tlr_trainer *t)
 {
-    unmap(t->block, t->block_bytes);
+    give_block(t, t->block, t->block_bytes);
     t->block = NULL;
+}
+
+void tlr_memory_fini(tlr_trainer *t)
+{
+    tlr_memory_free(t);
+    if (t->model->device)
+        t->model->device->release(t->model->program, t->consts);
+    t->consts = NULL;
 }
 
 tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase)
@@ -118,6 +165,9 @@ tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase)
     const tlr_model *m = t->model;
     /* Derived weights that steps read too are made with the rest of them, then moved. */
     bool moved = phase == TLR_PHASE_STEPS && m->features.run && m->derived_step_bytes > 0;
+    tlb_status ready = device_ready(t);
+    if (ready != TLB_OK)
+        return ready;
     if (moved && t->phase != TLR_PHASE_FEATURES) {
         tlb_status status = tlr_memory_enter(t, TLR_PHASE_FEATURES);
         if (status != TLB_OK)
@@ -129,8 +179,8 @@ tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase)
     if (!moved)
         tlr_memory_free(t);
     regions r = regions_of(m, phase, t->config.batch, t->config.threads);
-    block = mmap(NULL, r.all + 64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED)
+    block = get_block(t, r.all + 64, r.vars);
+    if (!block)
         return tlr_trouble_set(t, TLB_E_LIMIT, "E_MEMORY", NULL,
                                "out of memory: %zu MiB are wanted", r.all >> 20);
     t->block = block;
@@ -140,7 +190,7 @@ tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase)
     lay_out(t, &r, block);
     derive(t, before);
     if (moved)
-        unmap(old, old_bytes);
+        give_block(t, old, old_bytes);
     return TLB_OK;
 }
 
@@ -171,8 +221,9 @@ static void init_values(const tlr_tensor *p, uint64_t seed, int64_t n, float *ou
 static tlb_status init_param(tlr_trainer *t, const tlr_tensor *p)
 {
     int64_t n = tlr_tensor_elems(p);
-    float *values = malloc((size_t)n * sizeof *values + 1);
-    double *wide = p->type == TLR_F64 ? malloc((size_t)n * sizeof *wide + 1) : NULL;
+    const tlr_heap *heap = &t->config.heap;
+    float *values = tlr_get(heap, (size_t)n * sizeof *values);
+    double *wide = p->type == TLR_F64 ? tlr_get(heap, (size_t)n * sizeof *wide) : NULL;
     bool ok = values && (wide || p->type != TLR_F64);
     if (ok) {
         init_values(p, t->config.seed, n, values);
@@ -180,8 +231,8 @@ static tlb_status init_param(tlr_trainer *t, const tlr_tensor *p)
             wide[i] = values[i];
         tlr_pack(p, wide ? (void *)wide : (void *)values, t->params + p->offset);
     }
-    free(values);
-    free(wide);
+    tlr_give(heap, wide, (size_t)n * sizeof *wide);
+    tlr_give(heap, values, (size_t)n * sizeof *values);
     return ok ? TLB_OK : tlr_trouble_set(t, TLB_E_LIMIT, "E_MEMORY", NULL, "out of memory");
 }
 
@@ -208,10 +259,27 @@ tlb_status tlr_memory_ready(tlr_trainer *t)
 {
     if (t->phase != TLR_PHASE_NONE && t->phase != TLR_PHASE_FEATURES)
         return TLB_OK;
-    bool again = t->model->features.run && t->features.streaming;
+    /* Rows that the caller makes are made between steps. */
+    bool again = t->model->features.run && (t->features.streaming || !t->samples.read);
     tlr_phase phase = !t->config.train ? TLR_PHASE_EVALUATE
                       : again          ? TLR_PHASE_BOTH
                                        : TLR_PHASE_STEPS;
     tlb_status status = tlr_memory_enter(t, phase);
     return status == TLB_OK ? init_params(t) : status;
+}
+
+size_t tlr_memory_bytes(const tlr_model *m, const tlr_train_config *c)
+{
+    tlr_phase phase = m->features.run ? TLR_PHASE_BOTH : TLR_PHASE_STEPS;
+    size_t drawn = 0; /* of the largest parameter that is given initial values */
+    for (int i = 0; i < m->n_tensors; ++i) {
+        const tlr_tensor *p = &m->tensors[i];
+        if (p->kind != TLR_PARAM || p->init == TLR_INIT_NONE)
+            continue;
+        size_t n = (size_t)tlr_tensor_elems(p);
+        size_t bytes = round64((int64_t)(n * sizeof(float))) +
+                       (p->type == TLR_F64 ? round64((int64_t)(n * sizeof(double))) : 0);
+        drawn = bytes > drawn ? bytes : drawn;
+    }
+    return regions_of(m, phase, c->batch, c->threads).all + 64 + drawn;
 }

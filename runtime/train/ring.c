@@ -161,7 +161,7 @@ tlb_status tlr_ring_take(tlr_ring *r, void *input, int64_t *sample)
 
 int64_t tlr_ring_left(const tlr_ring *r)
 {
-    return r->n - r->taken;
+    return r ? r->n - r->taken : 0;
 }
 
 void tlr_ring_cancel(tlr_ring *r)

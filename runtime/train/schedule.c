@@ -6,7 +6,7 @@
  *     step      StepLR(step_epochs, gamma), stepped after every epoch
  *     cosine    CosineAnnealingLR(T), stepped after every step, T the steps that are left
  */
-#include "tlr_train.h"
+#include "tlr_engine.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,225 +1,156 @@
-/* tlr_train.h: train a compiled network: epochs, metrics, feature cache, checkpoints.
+/* tlr_train.h: train a compiled network inside an application.
  *
- * A trainer is one model, its parameters, and labelled samples that come from a callback as
- * the network's input; it knows no pictures, prints nothing and never exits.  Samples have
- * numbers: training ones first, from 0, then validation ones.
+ * C99, usable from C++.  Needs libNAME_train.a and libNAME.a of the compiled folder, libc, libm
+ * and POSIX threads.  Never prints, exits, or touches signals or locale; needs no folder; allocates
+ * when a learner is opened alone, and not there if the application gives the memory (a file that
+ * is saved or added takes some meanwhile, a thread its stack).
  *
- *     tlr_train_config_init(&config, model);
- *     tlr_trainer_create(model, weights, n_bytes, &samples, &config, &hooks, &t);
- *     tlr_trainer_prepare(t);                 features of the frozen prefix, cached
- *     tlr_trainer_run(t, "runs/a");           epochs, metrics.jsonl, best.json, last.json
- *     tlr_trainer_destroy(t);
+ *     #include "catdog.h"                        (declares catdog_model)
+ *     tlr_learner_config c = { .max_pictures = 100, .progress = show };
+ *     tlr_learner *l;
+ *     if (tlr_learner_open_file(&catdog_model, "weights.bin", &c, &l) != TLR_OK) ...
+ *     tlr_learner_add(l, &picture, label, TLR_TRAINING);      for each picture
+ *     tlr_learner_start(l, 10);                  ten epochs, in a thread of its own
+ *     tlr_learner_wait(l);
+ *     tlr_learner_classify(l, &picture, 1, p);   p: probabilities by class
+ *     tlr_learner_save_file(l, TLR_SAVED_STATE, "learned.tlct");
+ *     tlr_learner_close(l);
  *
- * What a run computes is a function of model, samples and config: threads, cache, interruption
- * and resume do not change a bit of it (semantics: step and time).  Nothing is allocated in a
- * step.  Functions return a status; tlr_trainer_trouble says more about the last failure.
+ * A picture's pixels are done with when tlr_learner_add returns: where a part of the network is
+ * frozen, what it makes of the picture is computed there and then and kept, else the network's
+ * input is.  What is learned is a function of weights, pictures in their order, and configuration:
+ * threads, a stop, and a save and load in between do not change a bit of it.
+ *
+ * Functions return a status: 0 is success, others as in tlr.h; tlr_learner_message says more.  A
+ * call that fails changes nothing but what its comment says.  One learner serves one thread at a
+ * time.  While it trains, other threads may call tlr_learner_stop, _wait and _message alone; the
+ * progress callback may also save, evaluate and classify.
  */
 #ifndef TLR_TRAIN_H
 #define TLR_TRAIN_H
 
-#include "tlb_limits.h"
-#include "tlb_status.h"
-#include "tlr_model.h"
+#include "tlr.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-typedef struct tlr_trainer tlr_trainer;
+typedef struct tlr_learner tlr_learner;
 
-/* Hash of what a sample's input is made from: same key, same input. */
-typedef struct tlr_content_key { uint64_t low, high; } tlr_content_key;
+typedef struct tlr_learning {   /* what the progress callback is told, after a step or an epoch */
+    int epoch_done;             /* 1: the epoch is; the next three lines are about all of it */
+    int64_t epoch, epochs;      /* this one, from 1, of so many */
+    int64_t step, steps;        /* of this epoch, from 1 */
+    double loss, accuracy;      /* of the step's pictures, or of the epoch's as they were met */
+    int64_t valid_n;            /* validation pictures; the rest is of an epoch that is done */
+    double valid_loss, valid_accuracy;
+    int best;                   /* 1: no epoch before had a better valid_accuracy, then valid_loss */
+    double lr, seconds;         /* the step's rate; since training began here */
+} tlr_learning;
 
-typedef struct tlr_samples {
-    void *self;
-    int64_t n_train, n_valid;
-    const int32_t *labels;       /* of all, in [0, classes); kept by the caller */
-    const tlr_content_key *keys; /* of all; NULL: features are not cached on disk */
-    /* Write the network's input of one sample: logical NCHW, the model's element type.  Called by
-     * `config.readers` threads at once, `reader` in [0, readers).  A failure ends the run.
-     * view: 0 but for training samples that differ from view to view. */
-    tlb_status (*read)(void *self, int64_t sample, int64_t view, int reader, void *input);
-    /* 0: a sample is always the same.  Else an epoch trains on view `epoch mod views` where there
-     * is a frozen prefix, whose features are kept for each view, and on view `epoch` where not. */
-    int64_t views;
-    /* Key of a training sample's view; wanted where keys are and views is not 0. */
-    tlr_content_key (*view_key)(void *self, int64_t sample, int64_t view);
-} tlr_samples;
+typedef struct tlr_learner_config { /* zeros: the defaults */
+    int64_t max_pictures;   /* that can be added; 0: 1000 */
+    int batch;              /* pictures in a step; 0: the most the network was compiled for */
+    int threads;            /* of the kernels; 0: 1; the bits do not depend on it */
+    uint64_t seed;          /* of initial values, order and dropout */
+    double lr;              /* learning rate; 0: 0.001 */
+    double weight_decay;    /* 0: the optimizer's default; below 0: none */
+    double momentum;        /* of SGD */
+    const char *schedule;   /* "constant", "step", "cosine"; NULL: constant */
+    int64_t warmup_epochs;  /* the rate grows linearly over them */
+    int64_t patience;       /* end after so many epochs without a better one; 0: never */
+    /* After each step and each epoch, in the thread that trains; not 0: stop. */
+    int (*progress)(void *self, const tlr_learning *now);
+    void *progress_self;
+    void *memory;           /* learner's block, 64-byte aligned; NULL: open allocates */
+    size_t memory_bytes;    /* at least tlr_learner_bytes(model, config) */
+} tlr_learner_config;
 
-typedef struct tlr_rates { /* semantics: optimizers */
-    double lr, weight_decay;
-    double momentum, dampening;
-    double beta1, beta2, epsilon;
-} tlr_rates;
+typedef enum tlr_set { TLR_TRAINING, TLR_VALIDATION } tlr_set;
 
-/* How the learning rate goes over the run: schedule.c. */
-typedef enum tlr_schedule_kind { TLR_CONSTANT, TLR_STEP, TLR_COSINE } tlr_schedule_kind;
-typedef struct tlr_schedule {
-    tlr_schedule_kind kind;
-    int64_t warmup_epochs;    /* the rate grows linearly over them */
-    int64_t step_epochs;      /* STEP: epochs between drops; 0: a third of the run */
-    double gamma;             /* STEP: what a drop multiplies by */
-} tlr_schedule;
-bool tlr_schedule_find(const char *name, tlr_schedule_kind *out); /* "cosine" */
-/* Rate of step `step`, from 0, of a run of `epochs`. */
-double tlr_rate_at(const tlr_schedule *s, double lr, int64_t step, int64_t steps_in_epoch,
-                   int64_t epochs);
+typedef struct tlr_result { int64_t n, correct; double loss, accuracy; } tlr_result;
 
-typedef struct tlr_train_config {
-    uint64_t seed;
-    int64_t epochs;
-    int64_t patience;         /* end after so many epochs without a better one; 0: never */
-    tlr_rates rates;
-    tlr_schedule schedule;
-    int threads, readers;     /* workers of the kernels; threads that read samples */
-    int batch;                /* at most the model's max_batch */
-    bool train;               /* false: evaluation alone, no optimizer state */
-    bool cache;               /* false: features are computed again in every epoch */
-    const char *cache_dir;    /* made if absent; NULL: features are kept in memory alone */
-    int64_t memory_bytes;     /* most that features may take in memory */
-    const char *const *names; /* of model->tensors, for checkpoints; NULL: made from numbers */
-    tlb_limits limits;
-} tlr_train_config;
+typedef enum tlr_saved {
+    TLR_SAVED_WEIGHTS,      /* what is trained, alone: for tlr_learner_load */
+    TLR_SAVED_STATE,        /* and optimizer state and progress: training goes on as if never left */
+    TLR_SAVED_NETWORK       /* a whole weights.bin: for tlr_open_file, tlr_learner_open_file */
+} tlr_saved;
 
-/* Defaults: seed 0, 10 epochs, lr 1e-3, Adam's betas, the model's batch, one thread. */
-void tlr_train_config_init(tlr_train_config *c, const tlr_model *m);
+/* --- making one --------------------------------------------------------------------------- */
 
-typedef struct tlr_step_report {
-    int64_t epoch, step;      /* from 1 */
-    int64_t n, correct;
-    double loss;              /* mean over the batch */
-    double lr;                /* the step's */
-    double seconds;           /* since the run began in this process */
-    int64_t steps_in_epoch, step_in_epoch;
-} tlr_step_report;
-
-typedef struct tlr_score { /* means over pictures; ties of argmax to the lowest class */
-    int64_t n, correct;
-    double loss, accuracy;
-} tlr_score;
-
-typedef struct tlr_epoch_report {
-    int64_t epoch, step;      /* from 1 */
-    tlr_score train, valid;   /* valid.n 0: none */
-    double lr;                /* of the last step */
-    bool best;
-    double epoch_seconds, seconds;
-} tlr_epoch_report;
-
-typedef struct tlr_train_hooks { /* each may be NULL; called in the thread that calls the trainer */
-    void *self;
-    bool (*stop)(void *self); /* true: finish the step, save, return TLB_E_INTERRUPTED */
-    void (*features)(void *self, int64_t done, int64_t total);
-    void (*step)(void *self, const tlr_step_report *r);
-    void (*epoch)(void *self, const tlr_epoch_report *r);
-    /* Something odd that changes no result: stable id, file or NULL, what. */
-    void (*note)(void *self, const char *id, const char *file, const char *what);
-} tlr_train_hooks;
-
-/* Where a run stands: all that a resumed one needs besides parameters and optimizer state. */
-typedef struct tlr_progress {
-    int64_t epoch;            /* finished ones */
-    int64_t position;         /* samples trained on in the epoch under way */
-    int64_t step;             /* finished ones */
-    double loss_sum;          /* over the epoch under way */
-    int64_t correct;
-    bool has_best;
-    int64_t best_epoch, best_step; /* from 1 */
-    double best_accuracy, best_loss;
-    int64_t metrics_bytes;    /* of metrics.jsonl that belong to it */
-} tlr_progress;
-
-typedef struct tlr_trouble {  /* of the last failure */
-    const char *id;           /* "E_CHECKSUM"; never NULL */
-    char file[512];           /* below the folder given; "": none */
-    char what[256];
-    int64_t sample;           /* whose read failed; -1 */
-} tlr_trouble;
-
-typedef struct tlr_costs { double features_s, train_s, valid_s; } tlr_costs;
+/* Bytes of the block that a learner needs with `config` (NULL: defaults); 0: not possible so. */
+size_t tlr_learner_bytes(const struct tlr_model *model, const tlr_learner_config *config);
 
 /**
- * Make a trainer; parameters get their initial values from the weights file and the seed.
- * weights   bytes of weights.bin, 64-byte aligned, checked by the caller; kept by him.
- * fails     TLB_E_LIMIT (memory, threads), TLB_E_UNSUPPORTED (config->train and the model has no
- *           step).  Samples, labels, names and hooks are the caller's until destroy.
+ * Open a learner on a weights file (mapped, checked), or on its bytes in memory (64-byte aligned,
+ * kept by the caller until close).  Trained parameters begin with the file's values where it was
+ * exported from a training, else as the network says, drawn by the seed.
+ * fails   TLR_E_USAGE; TLR_E_INPUT, TLR_E_MALFORMED (the file); TLR_E_UNSUPPORTED (of another
+ *         model; compiled without training, or no network of pictures); TLR_E_LIMIT (memory).
  */
-tlb_status tlr_trainer_create(const tlr_model *m, const void *weights, const tlr_samples *samples,
-                              const tlr_train_config *config, const tlr_train_hooks *hooks,
-                              tlr_trainer **out);
-void tlr_trainer_destroy(tlr_trainer *t); /* NULL is allowed */
+tlr_status tlr_learner_open_file(const struct tlr_model *model, const char *weights_path,
+                                 const tlr_learner_config *config, tlr_learner **out);
+tlr_status tlr_learner_open_memory(const struct tlr_model *model, const void *weights,
+                                   size_t weights_bytes, const tlr_learner_config *config,
+                                   tlr_learner **out);
+void tlr_learner_close(tlr_learner *l); /* stops and waits, if need be; NULL is allowed */
 
-/* Features of all samples: from the cache, or computed and kept.  Does nothing where config says
- * to compute them in every epoch.  fails  TLB_E_INTERRUPTED; what samples->read returned. */
-tlb_status tlr_trainer_prepare(tlr_trainer *t);
+/* --- pictures ----------------------------------------------------------------------------- */
 
-/* One step on the next batch; the last, smaller one of an epoch too.  Not to be called when the
- * epoch's samples are all used: tlr_trainer_next_epoch comes first.  fails  TLB_E_NUMERIC. */
-tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out);
-void tlr_trainer_next_epoch(tlr_trainer *t);
+/* Add a picture of class `label`, from 0.  fails  TLR_E_USAGE: label or picture is out of range;
+ * TLR_E_LIMIT: max_pictures are there. */
+tlr_status tlr_learner_add(tlr_learner *l, const tlr_picture *picture, int label, tlr_set set);
+/* The same of a JPEG or PNG file; in libNAME_photos.a, which wants -ljpeg -lpng. */
+tlr_status tlr_learner_add_file(tlr_learner *l, const char *path, int label, tlr_set set);
 
-/* What the network says of one sample; probabilities of all classes. */
-typedef void tlr_each_fn(void *self, int64_t sample, int predicted, double loss,
-                         const float *probabilities);
-/* Run samples [first, first + n) through the network as it stands.  Plain cross entropy. */
-tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_each_fn *each,
-                                void *self, tlr_score *out);
+/* --- training ----------------------------------------------------------------------------- */
 
 /**
- * Train from where the trainer stands to the last epoch, writing metrics.jsonl, best.json and
- * last.json with their safetensors into the folder `run` (semantics: best checkpoint).
- * fails   TLB_E_INTERRUPTED, after saving; TLB_E_NUMERIC, the last good checkpoint stays;
- *         TLB_E_OUTPUT.
+ * Train until `epochs` epochs are done in all, those of earlier calls and of a loaded state
+ * counted.  Left in the midst of an epoch, it goes on there; after the training pictures have
+ * become more the epoch under way begins anew.
+ * fails   TLR_E_STOPPED: between two steps, go on when you like; TLR_E_NUMERIC: load what was
+ *         saved before; TLR_E_USAGE: no training pictures.
  */
-tlb_status tlr_trainer_run(tlr_trainer *t, const char *run);
+tlr_status tlr_learner_train(tlr_learner *l, int64_t epochs);
+/* The same in a thread of its own, which tlr_learner_wait ends; its status is then train's. */
+tlr_status tlr_learner_start(tlr_learner *l, int64_t epochs);
+tlr_status tlr_learner_wait(tlr_learner *l); /* TLR_OK at once where nothing was started */
+void tlr_learner_stop(tlr_learner *l);       /* ask; from any thread */
 
-/* --- checkpoints in a folder -------------------------------------------------------------- */
+/* --- with the weights as they are now ------------------------------------------------------ */
 
-typedef enum tlr_checkpoint { TLR_BEST, TLR_LAST } tlr_checkpoint; /* weights; and state */
+/* Loss and accuracy over the pictures of a set (none: zeros). */
+tlr_status tlr_learner_evaluate(tlr_learner *l, tlr_set set, tlr_result *out);
+/* n pictures, any number, to n x n_classes probabilities. */
+tlr_status tlr_learner_classify(tlr_learner *l, const tlr_picture *pictures, int n,
+                                float *probabilities);
 
-/* Write KIND-STEP.safetensors, then KIND.json, whose rename commits; then remove the older file. */
-tlb_status tlr_checkpoint_save(tlr_trainer *t, const char *run, tlr_checkpoint kind);
-/* last.json that stands for the initial values: what a fresh run resumes from. */
-tlb_status tlr_checkpoint_begin(tlr_trainer *t, const char *run);
-/* Take progress alone from last.json: what stands there while features are still computed, before
- * tlr_checkpoint_load makes the block of steps.  Statuses as of that. */
-tlb_status tlr_checkpoint_look(tlr_trainer *t, const char *run);
-/* Restore parameters (LAST: and optimizer state and progress).  Statuses: hostile-inputs 4.6.
- * On failure parameters are undefined, progress unchanged. */
-tlb_status tlr_checkpoint_load(tlr_trainer *t, const char *run, tlr_checkpoint kind);
-/* Remove what a killed run left: temporary files, checkpoints that no JSON names. */
-void tlr_checkpoint_sweep(const char *run);
+/**
+ * Save into `buffer`, or into a file, which appears whole or not at all.  *bytes: how many it
+ * takes; buffer NULL: that alone.
+ * fails   TLR_E_LIMIT: room is too small, nothing is written; TLR_E_NUMERIC: a parameter is NaN or
+ *         infinite; TLR_E_OUTPUT.
+ */
+tlr_status tlr_learner_save(tlr_learner *l, tlr_saved what, void *buffer, size_t room,
+                            size_t *bytes);
+tlr_status tlr_learner_save_file(tlr_learner *l, tlr_saved what, const char *path);
 
-/* --- what is where ------------------------------------------------------------------------ */
+/**
+ * Take saved WEIGHTS (training begins anew from them) or STATE (it goes on; the seed is the saved
+ * one).  Pictures stay, and are the caller's to add again in a new learner, before or after.
+ * fails   TLR_E_MALFORMED (cut, damaged, no such thing), TLR_E_UNSUPPORTED (of another network or
+ *         version), TLR_E_INPUT; the learner is then as before.
+ */
+tlr_status tlr_learner_load(tlr_learner *l, const void *bytes, size_t n);
+tlr_status tlr_learner_load_file(tlr_learner *l, const char *path);
 
-/* Did the run end early, config.patience epochs after its best? */
-bool tlr_trainer_out_of_patience(const tlr_trainer *t);
-const tlr_progress *tlr_trainer_progress(const tlr_trainer *t);
-const tlr_trouble *tlr_trainer_trouble(const tlr_trainer *t);
-const tlr_costs *tlr_trainer_costs(const tlr_trainer *t);
-/* Parameters as stored (packed): m->params_bytes bytes; NULL: no memory. */
-char *tlr_trainer_params(tlr_trainer *t);
-/* Constants mapped and the largest block used with this batch, one worker's scratch: what the
- * compiler prints.  cache: features are computed once, before the first step. */
-int64_t tlr_train_peak_bytes(const tlr_model *m, int64_t batch, bool cache);
-/* The same of this trainer so far, every worker's scratch counted. */
-int64_t tlr_trainer_peak_bytes(const tlr_trainer *t);
+/* Note `why` as the message and return `status`: for what is built on this header. */
+tlr_status tlr_learner_refuse(tlr_learner *l, tlr_status status, const char *why);
+/* Why the last call failed, an English clause.  Never NULL; valid until the next call. */
+const char *tlr_learner_message(const tlr_learner *l);
 
-/* One line of metrics.jsonl. */
-tlb_status tlr_metrics_step(FILE *f, const tlr_step_report *r);
-tlb_status tlr_metrics_epoch(FILE *f, const tlr_epoch_report *r);
-
-/* --- numbers ------------------------------------------------------------------------------ */
-
-/* Mark round(n*share) of n samples as validation, seeded (Philox purpose 5). */
-tlb_status tlr_split(uint64_t seed, int64_t n, double share, bool *is_valid);
-/* Is `a` better than the best of `p`?  Accuracy, then loss, then earliest. */
-bool tlr_is_better(const tlr_progress *p, double accuracy, double loss);
-/* Wilson's interval of 95 % for correct of n. */
-void tlr_wilson(int64_t correct, int64_t n, double *low, double *high);
-/* Index of the largest of k logits; the first of equals. */
-int tlr_best_class(tlr_type type, const void *logits, int64_t k);
-/* logsumexp(z) - z[y], in double. */
-double tlr_cross_entropy(tlr_type type, const void *logits, int64_t k, int64_t y);
-
+#ifdef __cplusplus
+}
+#endif
 #endif

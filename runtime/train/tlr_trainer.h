@@ -10,11 +10,20 @@
 #define TLR_TRAINER_H
 
 #include "tlr_session.h"
-#include "tlr_train.h"
+#include "tlr_engine.h"
 
 #include "tlb_file.h"
 
 #include <pthread.h>
+
+/* --- heap.c --------------------------------------------------------------------------------- */
+
+void *tlr_get(const tlr_heap *h, size_t bytes);
+void tlr_give(const tlr_heap *h, void *p, size_t bytes); /* NULL is allowed */
+static inline size_t tlr_round64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
 
 /* --- ring.c: samples read by threads of their own, handed out in order -------------------- */
 
@@ -59,7 +68,7 @@ tlb_status tlr_cache_commit(tlr_cache *c); /* and open the new file */
 typedef struct tlr_features {
     bool streaming;           /* no table: compute when asked */
     int64_t n_rows;           /* of the table: samples, and further views of training ones */
-    const char **row;         /* NULL: not there */
+    const char **row;         /* NULL: not there; without samples.read: set by the caller */
     char *memory;             /* rows held in memory; NULL: none */
     int64_t *list;            /* rows to compute */
     tlr_cache cache;
@@ -82,6 +91,11 @@ tlb_status tlr_memory_enter(tlr_trainer *t, tlr_phase phase);
 /* The block of steps (or of evaluation) is there, with initial values; once it is, nothing. */
 tlb_status tlr_memory_ready(tlr_trainer *t);
 void tlr_memory_free(tlr_trainer *t);
+void tlr_memory_fini(tlr_trainer *t); /* and what outlives the block */
+/* Did the device, if the model runs on one, do all it was asked? */
+tlb_status tlr_device_check(tlr_trainer *t);
+/* Most that the block and what making it wants take of the heap, for samples without `read`. */
+size_t tlr_memory_bytes(const tlr_model *m, const tlr_train_config *c);
 
 struct tlr_trainer {
     const tlr_model *model;
@@ -95,15 +109,17 @@ struct tlr_trainer {
     size_t block_bytes;
     tlr_phase phase;
     int64_t peak_bytes;       /* largest block so far, and the constants */
+    char *consts;             /* the constants as the device sees them; NULL: no device */
     char *params;             /* frame.vars: params, then state when training */
     tlr_frame frame, prefix;  /* of @head and @step; of @features: another fix, the same act */
-    tlk_step numbers;         /* of the step under way */
+    tlk_step numbers[TLK_GROUPS]; /* of the step under way */
     tlr_ring *ring;
     tlr_features features;
     int64_t *order;           /* of the epoch under way */
     int64_t order_epoch;      /* -1: none yet */
     int64_t *identity;        /* 0 .. n_samples-1 */
     float *probabilities;     /* batch x classes */
+    double *squares;          /* of kept gradients, where they are clipped */
     tlr_progress progress;
     tlr_trouble trouble;
     tlr_costs costs;
@@ -127,6 +143,15 @@ void tlr_features_begin(tlr_trainer *t, const int64_t *list, int64_t n);
 /* The next n rows, those of samples[n], to `to` (in frame.act; n at most the batch). */
 tlb_status tlr_features_take(tlr_trainer *t, const int64_t *samples, int64_t n, char *to);
 void tlr_features_cancel(tlr_trainer *t);
+/* Where the inputs of n samples go; then their rows, computed there.  The block is there. */
+char *tlr_features_input(tlr_trainer *t, int64_t n);
+const char *tlr_features_run(tlr_trainer *t, int64_t n);
+
+/* --- gradients.c -------------------------------------------------------------------------- */
+
+size_t tlr_gradients_bytes(const tlr_model *m); /* of trainer.squares */
+/* Scale the gradients that @step kept to config.clip_norm, if their norm is above it. */
+void tlr_gradients_clip(tlr_trainer *t);
 
 /* --- shared ------------------------------------------------------------------------------- */
 
@@ -139,6 +164,9 @@ double tlr_seconds(void);     /* of a clock that never goes back */
 double tlr_value_at(tlr_type type, const void *p, int64_t i);
 bool tlr_params_finite(const tlr_trainer *t);
 double tlr_rate(const tlr_trainer *t, int64_t step); /* of step `step`, from 0 */
+int64_t tlr_steps_in_epoch(const tlr_trainer *t);
+/* The head's logits of n rows (anywhere in act), n at most the batch. */
+const char *tlr_logits_of(tlr_trainer *t, int64_t n, const char *rows);
 void tlr_order_use(tlr_trainer *t); /* t->order is that of the epoch under way */
 /* "DIR/NAME"; free().  NULL: no memory. */
 char *tlr_path(const char *dir, const char *name);

@@ -1,7 +1,7 @@
-/* trainer.c: making a trainer; steps and evaluation.
+/* trainer.c: making a trainer; evaluation.
  *
- * A step copies rows and labels to their places in act, runs the compiled @step, and
- * reads losses and logits: it allocates nothing.
+ * A trainer is a block of parameters and activations, a pool of threads, and lists of samples.
+ * step.c has a step, loop.c the epochs.
  */
 #define _GNU_SOURCE
 #include "tlr_trainer.h"
@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -60,9 +61,9 @@ char *tlr_path(const char *dir, const char *name)
 void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
 {
     *c = (tlr_train_config){ .epochs = 10, .threads = 1, .readers = 1, .batch = m->max_batch,
-                             .train = true, .cache = true,
+                             .accumulate = 1, .train = true, .cache = true,
                              .memory_bytes = INT64_C(1) << 30 };
-    c->rates = (tlr_rates){ .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+    c->rates = (tlr_rates){ .lr = 1e-3, .lr_backbone = -1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                             .weight_decay = m->optimizer == TLR_ADAMW ? 0.01 : 0 };
     c->schedule = (tlr_schedule){ .gamma = 0.1 };
     tlb_limits_init(&c->limits);
@@ -70,8 +71,7 @@ void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
 
 static tlb_status start_pool(tlr_trainer *t)
 {
-    size_t bytes = (tlr_pool_bytes(t->config.threads) + 63) / 64 * 64;
-    t->pool_memory = aligned_alloc(64, bytes);
+    t->pool_memory = tlr_get(&t->config.heap, tlr_pool_bytes(t->config.threads));
     if (!t->pool_memory)
         return TLB_E_LIMIT;
     if (tlr_pool_start(t->pool_memory, t->config.threads) != TLR_OK)
@@ -80,14 +80,29 @@ static tlb_status start_pool(tlr_trainer *t)
     return TLB_OK;
 }
 
+static size_t list_bytes(int64_t n_samples)
+{
+    return ((size_t)n_samples + 1) * sizeof(int64_t);
+}
+
+static size_t probabilities_bytes(const tlr_model *m, const tlr_train_config *c)
+{
+    return (size_t)c->batch * (size_t)m->n_classes * sizeof(float);
+}
+
+static size_t squares_bytes(const tlr_model *m, const tlr_train_config *c)
+{
+    return c->train && c->clip_norm > 0 ? tlr_gradients_bytes(m) : sizeof(double);
+}
+
 static tlb_status get_tables(tlr_trainer *t)
 {
-    size_t n = (size_t)t->n_samples + 1;
-    t->order = calloc(n, sizeof *t->order);
-    t->identity = calloc(n, sizeof *t->identity);
-    t->probabilities = calloc((size_t)t->config.batch * (size_t)t->model->n_classes,
-                              sizeof *t->probabilities);
-    if (!t->order || !t->identity || !t->probabilities)
+    const tlr_heap *h = &t->config.heap;
+    t->order = tlr_get(h, list_bytes(t->n_samples));
+    t->identity = tlr_get(h, list_bytes(t->n_samples));
+    t->probabilities = tlr_get(h, probabilities_bytes(t->model, &t->config));
+    t->squares = tlr_get(h, squares_bytes(t->model, &t->config));
+    if (!t->order || !t->identity || !t->probabilities || !t->squares)
         return TLB_E_LIMIT;
     for (int64_t i = 0; i < t->n_samples; ++i)
         t->identity[i] = i;
@@ -106,9 +121,10 @@ tlb_status tlr_trainer_create(const tlr_model *m, const void *weights, const tlr
                               const tlr_train_config *config, const tlr_train_hooks *hooks,
                               tlr_trainer **out)
 {
-    if (config->train && !m->step.run)
+    bool keeps = config->clip_norm > 0 || config->accumulate > 1;
+    if (config->train && (!m->step.run || (keeps && !m->update)))
         return TLB_E_UNSUPPORTED;
-    tlr_trainer *t = calloc(1, sizeof *t);
+    tlr_trainer *t = tlr_get(&config->heap, sizeof *t);
     if (!t)
         return TLB_E_LIMIT;
     t->model = m;
@@ -134,15 +150,25 @@ void tlr_trainer_destroy(tlr_trainer *t)
 {
     if (!t)
         return;
+    const tlr_heap h = t->config.heap;
+    tlr_memory_fini(t);
     tlr_features_fini(t);
     if (t->pool)
         tlr_pool_stop(t->pool);
-    free(t->pool_memory);
-    tlr_memory_free(t);
-    free(t->order);
-    free(t->identity);
-    free(t->probabilities);
-    free(t);
+    tlr_give(&h, t->squares, squares_bytes(t->model, &t->config));
+    tlr_give(&h, t->probabilities, probabilities_bytes(t->model, &t->config));
+    tlr_give(&h, t->identity, list_bytes(t->n_samples));
+    tlr_give(&h, t->order, list_bytes(t->n_samples));
+    tlr_give(&h, t->pool_memory, tlr_pool_bytes(t->config.threads));
+    tlr_give(&h, t, sizeof *t);
+}
+
+size_t tlr_trainer_bytes(const tlr_model *m, int64_t n_samples, const tlr_train_config *c)
+{
+    return tlr_round64(sizeof(tlr_trainer)) + tlr_round64(tlr_pool_bytes(c->threads)) +
+           4 * tlr_round64(list_bytes(n_samples)) + tlr_round64(probabilities_bytes(m, c)) +
+           tlr_round64(squares_bytes(m, c)) +
+           tlr_round64(tlr_memory_bytes(m, c));
 }
 
 /* PyTorch refuses such a batch when it comes to it; here an epoch's last one is known before. */
@@ -167,106 +193,9 @@ tlb_status tlr_trainer_prepare(tlr_trainer *t)
     return status;
 }
 
-/* --- a step ------------------------------------------------------------------------------- */
-
 static int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-double tlr_rate(const tlr_trainer *t, int64_t step)
-{
-    const tlr_train_config *c = &t->config;
-    return tlr_rate_at(&c->schedule, c->rates.lr, step, tlk_div_up(t->samples.n_train, c->batch),
-                       c->epochs);
-}
-
-static void set_numbers(tlr_trainer *t)
-{
-    const tlr_rates *r = &t->config.rates;
-    t->numbers = (tlk_step){ .seed = t->config.seed, .epoch = t->progress.epoch,
-                             .position = t->progress.position, .t = t->progress.step + 1,
-                             .lr = tlr_rate(t, t->progress.step),
-                             .weight_decay = r->weight_decay,
-                             .momentum = r->momentum, .dampening = r->dampening,
-                             .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon };
-}
-
-/* Rows and labels of the next n samples of the epoch to where @step wants them. */
-static tlb_status place_batch(tlr_trainer *t, int64_t n)
-{
-    const tlr_func *step = &t->model->step;
-    const int64_t *samples = t->order + t->progress.position;
-    if (t->progress.position == 0 || tlr_ring_left(t->ring) == 0)
-        tlr_features_begin(t, samples, t->samples.n_train - t->progress.position);
-    tlb_status status =
-        tlr_features_take(t, samples, n, t->frame.act + step->in[0].offset * n);
-    int64_t *labels = (int64_t *)(t->frame.act + step->in[1].offset * n);
-    for (int64_t i = 0; status == TLB_OK && i < n; ++i)
-        labels[i] = t->samples.labels[samples[i]];
-    return status;
-}
-
-/* What @step left: the sum of losses, how many were right. */
-static double read_batch(const tlr_trainer *t, int64_t n, int64_t *correct)
-{
-    const tlr_func *step = &t->model->step;
-    const int64_t *samples = t->order + t->progress.position;
-    const char *loss = t->frame.act + step->out[0].offset * n;
-    const char *logits = t->frame.act + step->out[1].offset * n;
-    tlr_type type = step->out[1].type;
-    int64_t k = t->model->n_classes, row = k * tlr_type_bytes(type);
-    double sum = 0;
-    *correct = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        sum += tlr_value_at(step->out[0].type, loss, i);
-        *correct += tlr_best_class(type, logits + i * row, k) == t->samples.labels[samples[i]];
-    }
-    return sum;
-}
-
-tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out)
-{
-    tlr_progress *p = &t->progress;
-    double began = tlr_seconds();
-    int64_t n = min64(t->config.batch, t->samples.n_train - p->position), correct;
-    tlr_order_use(t);
-    tlb_status status = tlr_memory_ready(t);
-    if (status == TLB_OK)
-        status = place_batch(t, n);
-    if (status != TLB_OK)
-        return status;
-    set_numbers(t);
-    t->frame.n = n;
-    t->frame.step = &t->numbers;
-    t->model->step.run(&t->frame);
-    t->frame.step = NULL;
-    double sum = read_batch(t, n, &correct);
-    if (!isfinite(sum))
-        return tlr_trouble_set(t, TLB_E_NUMERIC, "E_LOSS", NULL,
-                               "step %lld, epoch %lld: loss is %s", (long long)p->step + 1,
-                               (long long)p->epoch + 1, isnan(sum) ? "NaN" : "infinite");
-    p->loss_sum += sum;
-    p->correct += correct;
-    p->position += n;
-    ++p->step;
-    double now = tlr_seconds();
-    t->costs.train_s += now - began;
-    int64_t batch = t->config.batch;
-    *out = (tlr_step_report){ .epoch = p->epoch + 1, .step = p->step, .n = n, .correct = correct,
-                              .loss = sum / (double)n, .lr = t->numbers.lr,
-                              .seconds = now - t->started,
-                              .steps_in_epoch = tlk_div_up(t->samples.n_train, batch),
-                              .step_in_epoch = tlk_div_up(p->position, batch) };
-    return TLB_OK;
-}
-
-void tlr_trainer_next_epoch(tlr_trainer *t)
-{
-    ++t->progress.epoch;
-    t->progress.position = 0;
-    t->progress.loss_sum = 0;
-    t->progress.correct = 0;
 }
 
 bool tlr_params_finite(const tlr_trainer *t)
@@ -311,6 +240,15 @@ static const tlr_io *logits_io(const tlr_model *m)
     return m->head.run ? &m->head.out[0] : &m->features.out[0];
 }
 
+const char *tlr_logits_of(tlr_trainer *t, int64_t n, const char *rows)
+{
+    const tlr_io *at = row_place(t->model);
+    char *to = t->frame.act + at->offset * n;
+    if (rows != to)
+        memmove(to, rows, (size_t)n * t->features.row_bytes);
+    return run_head(t, n);
+}
+
 static void score_rows(tlr_trainer *t, const int64_t *samples, int64_t n, const char *logits,
                        tlr_each_fn *each, void *self, tlr_score *sum)
 {
@@ -347,8 +285,11 @@ tlb_status tlr_trainer_evaluate(tlr_trainer *t, int64_t first, int64_t n, tlr_ea
             break;
         }
         status = tlr_features_take(t, samples, k, t->frame.act + row_place(t->model)->offset * k);
+        const char *logits = status == TLB_OK ? run_head(t, k) : NULL;
         if (status == TLB_OK)
-            score_rows(t, samples, k, run_head(t, k), each, self, &sum);
+            status = tlr_device_check(t);
+        if (status == TLB_OK)
+            score_rows(t, samples, k, logits, each, self, &sum);
         done += k;
     }
     tlr_features_cancel(t);

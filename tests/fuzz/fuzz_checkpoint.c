@@ -7,7 +7,7 @@
 #include "tiny_model.h"
 #include "tlb_file.h"
 #include "tlb_sha256.h"
-#include "tlr_train.h"
+#include "tlr_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +40,21 @@ static void put_sealed_json(const uint8_t *bytes, size_t n)
     put("last.json", json, (size_t)length);
 }
 
-static tlb_status read_nothing(void *self, int64_t sample, int reader, void *input)
+static tlb_status read_nothing(void *self, int64_t sample, int64_t view, int reader, void *input)
 {
-    (void)self, (void)sample, (void)reader, (void)input;
+    (void)self, (void)sample, (void)view, (void)reader, (void)input;
     return TLB_E_INTERNAL;
+}
+
+static void remove_folder(void)
+{
+    static const char *const names[] = { "last.json", "last-1.safetensors" };
+    char path[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        remove(path);
+    }
+    remove(folder);
 }
 
 static tlr_trainer *make(void)
@@ -58,6 +69,7 @@ static tlr_trainer *make(void)
     if (!mkdtemp(folder) ||
         tlr_trainer_create(&tiny_model, weights, &samples, &c, NULL, &t) != TLB_OK)
         abort();
+    atexit(remove_folder);
     return t;
 }
 

@@ -1,6 +1,6 @@
 /* test_schedule.c: the rate of every step against values of torch.optim.lr_scheduler (2.x), and
  * the end of a run that gets no better. */
-#include "tlr_train.h"
+#include "tlr_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "tiny_model.h"
 #include "tlk_philox.h"
-#include "tlr_train.h"
+#include "tlr_run.h"
 
 #include "tlb_json.h"
 

@@ -6,6 +6,7 @@
  * Tensors are in logical layout, under the model's names.
  */
 #define _GNU_SOURCE
+#include "tlr_run.h"
 #include "tlr_trainer.h"
 
 #include "tlb_json.h"
@@ -116,9 +117,8 @@ static tlr_tensor part_at(const tlr_tensor *p, const parts *s, int64_t i)
 }
 
 /* Plain tensors go out as they lie, packed ones through a copy of a part. */
-static tlb_status write_tensor(tlr_trainer *t, tlb_out *o, const tlr_tensor *p)
+tlb_status tlr_tensor_write(const tlr_tensor *p, const char *stored, tlb_out *o)
 {
-    const char *stored = t->params + p->offset;
     if (p->layout == TLR_PLAIN)
         return tlb_out_write(o, stored, (size_t)(tlr_tensor_elems(p) * tlr_type_bytes(p->type)));
     parts s = parts_of(p);
@@ -149,7 +149,8 @@ static tlb_status write_data(tlr_trainer *t, const char *path, tlr_checkpoint ki
     status = write_header(t, &o, kind);
     for (int i = 0; status == TLB_OK && i < t->model->n_tensors; ++i)
         if (is_saved(&t->model->tensors[i], kind))
-            status = write_tensor(t, &o, &t->model->tensors[i]);
+            status = tlr_tensor_write(&t->model->tensors[i], t->params + t->model->tensors[i].offset,
+                                      &o);
     tlb_sha256_hex(&sum, hex);
     if (status == TLB_OK)
         status = tlb_out_commit(&o);

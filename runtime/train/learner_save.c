@@ -1,0 +1,263 @@
+/* learner_save.c: a learner's weights and state as one run of bytes.
+ *
+ *     WEIGHTS, STATE   header | params, or all of vars         in the machine's order
+ *     NETWORK          weights.bin, as tlr_model.h has it
+ *
+ * The header says of what network and how far; its checksum covers both.  All that can be wrong
+ * with bytes to load is found before the first one is taken.
+ */
+#define XXH_INLINE_ALL
+#include "tlr_learner.h"
+
+#include <errno.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define MAGIC "tlct\r\n\x1a\n"
+enum { VERSION = 1, GRAPH_BYTES = 64 };
+
+typedef struct header {
+    char magic[8];
+    uint32_t version, what;
+    char graph_sha256[GRAPH_BYTES];
+    uint64_t seed, payload_bytes;
+    int64_t n_train, epoch, position, step, correct, has_best, best_epoch, best_step;
+    double loss_sum, best_accuracy, best_loss;
+    uint64_t xxh64;           /* of the header with 0 here, then the payload */
+} header;
+
+static uint64_t checksum(const header *h, const void *payload)
+{
+    header clean = *h;
+    XXH64_state_t s;
+    clean.xxh64 = 0;
+    XXH64_reset(&s, 0);
+    XXH64_update(&s, &clean, sizeof clean);
+    XXH64_update(&s, payload, h->payload_bytes);
+    return XXH64_digest(&s);
+}
+
+static uint64_t payload_bytes(const tlr_model *m, tlr_saved what)
+{
+    return (uint64_t)(what == TLR_SAVED_STATE ? m->vars_bytes : m->params_bytes);
+}
+
+static header make_header(const tlr_learner *l, tlr_saved what)
+{
+    const tlr_trainer *t = l->t;
+    const tlr_progress *p = &t->progress;
+    header h;
+    memset(&h, 0, sizeof h);
+    memcpy(h.magic, MAGIC, sizeof h.magic);
+    h.version = VERSION;
+    h.what = what;
+    memcpy(h.graph_sha256, t->model->graph_sha256, GRAPH_BYTES);
+    h.payload_bytes = payload_bytes(t->model, what);
+    if (what == TLR_SAVED_STATE) {
+        h.seed = t->config.seed;
+        h.n_train = l->epoch_n;
+        h.epoch = p->epoch;
+        h.position = p->position;
+        h.step = p->step;
+        h.correct = p->correct;
+        h.loss_sum = p->loss_sum;
+        h.has_best = p->has_best;
+        h.best_epoch = p->best_epoch;
+        h.best_step = p->best_step;
+        h.best_accuracy = p->best_accuracy;
+        h.best_loss = p->best_loss;
+    }
+    h.xxh64 = checksum(&h, t->params);
+    return h;
+}
+
+/* --- saving ------------------------------------------------------------------------------- */
+
+/* Bytes go to memory that has room for them, or to a file. */
+typedef struct sink {
+    char *to;
+    tlb_out *file;            /* NULL: memory */
+} sink;
+
+static tlb_status put(sink *s, const void *bytes, size_t n)
+{
+    if (s->file)
+        return tlb_out_write(s->file, bytes, n);
+    memcpy(s->to, bytes, n);
+    s->to += n;
+    return TLB_OK;
+}
+
+static tlb_status put_zeros(sink *s, size_t n)
+{
+    static const char zeros[64];
+    tlb_status st = TLB_OK;
+    for (size_t k; st == TLB_OK && n > 0; n -= k) {
+        k = n < sizeof zeros ? n : sizeof zeros;
+        st = put(s, zeros, k);
+    }
+    return st;
+}
+
+static tlb_status put_network(const tlr_learner *l, sink *s)
+{
+    const tlr_trainer *t = l->t;
+    const tlr_model *m = t->model;
+    const char *consts = tlr_weights_consts(t->weights);
+    const char *labels = tlr_weights_labels(m, t->weights);
+    tlr_weights_header old, h;
+    memcpy(&old, t->weights, sizeof old);
+    tlr_weights_header_make(&h, m, consts, t->params, labels, old.labels_bytes, 1);
+    size_t end = TLR_WEIGHTS_CONSTS_AT + (size_t)m->consts_bytes;
+    tlb_status st = put(s, &h, sizeof h);
+    if (st == TLB_OK)
+        st = put_zeros(s, TLR_WEIGHTS_CONSTS_AT - sizeof h);
+    if (st == TLB_OK)
+        st = put(s, consts, (size_t)m->consts_bytes);
+    if (st == TLB_OK)
+        st = put_zeros(s, tlr_weights_params_at((uint64_t)m->consts_bytes) - end);
+    if (st == TLB_OK)
+        st = put(s, t->params, (size_t)m->params_bytes);
+    if (st == TLB_OK && labels)
+        st = put(s, labels, old.labels_bytes);
+    return st;
+}
+
+static tlb_status put_all(const tlr_learner *l, tlr_saved what, sink *s)
+{
+    if (what == TLR_SAVED_NETWORK)
+        return put_network(l, s);
+    header h = make_header(l, what);
+    tlb_status st = put(s, &h, sizeof h);
+    return st == TLB_OK ? put(s, l->t->params, h.payload_bytes) : st;
+}
+
+static size_t saved_bytes(const tlr_learner *l, tlr_saved what)
+{
+    const tlr_model *m = l->t->model;
+    tlr_weights_header h;
+    if (what != TLR_SAVED_NETWORK)
+        return sizeof(header) + payload_bytes(m, what);
+    memcpy(&h, l->t->weights, sizeof h);
+    return tlr_weights_params_at((uint64_t)m->consts_bytes) + (size_t)m->params_bytes +
+           h.labels_bytes;
+}
+
+static tlr_status check_save(tlr_learner *l, tlr_saved what)
+{
+    if (!tlr_learner_usable(l, false))
+        return TLR_E_USAGE;
+    if ((unsigned)what > TLR_SAVED_NETWORK)
+        return tlr_learner_fail(l, TLR_E_USAGE, "no such thing to save: %d", (int)what);
+    if (!tlr_params_finite(l->t))
+        return tlr_learner_fail(l, TLR_E_NUMERIC, "a parameter is NaN or infinite");
+    return TLR_OK;
+}
+
+tlr_status tlr_learner_save(tlr_learner *l, tlr_saved what, void *buffer, size_t room,
+                            size_t *bytes)
+{
+    tlr_status st = check_save(l, what);
+    if (st != TLR_OK)
+        return st;
+    size_t n = saved_bytes(l, what);
+    if (bytes)
+        *bytes = n;
+    if (!buffer)
+        return bytes ? TLR_OK : tlr_learner_fail(l, TLR_E_USAGE, "neither buffer nor bytes");
+    if (room < n)
+        return tlr_learner_fail(l, TLR_E_LIMIT, "room for %zu bytes, %zu are needed", room, n);
+    return (tlr_status)put_all(l, what, &(sink){ .to = buffer });
+}
+
+tlr_status tlr_learner_save_file(tlr_learner *l, tlr_saved what, const char *path)
+{
+    tlb_out o;
+    tlr_status st = check_save(l, what);
+    if (st != TLR_OK)
+        return st;
+    if (!path)
+        return tlr_learner_fail(l, TLR_E_USAGE, "no path");
+    tlb_status out = tlb_out_open(&o, path);
+    if (out == TLB_OK) {
+        out = put_all(l, what, &(sink){ .file = &o });
+        if (out == TLB_OK)
+            out = tlb_out_commit(&o);
+        else
+            tlb_out_abandon(&o);
+    }
+    if (out == TLB_OK)
+        return TLR_OK;
+    return tlr_learner_fail(l, (tlr_status)out, "cannot write %.200s: %s", path,
+                            strerror(o.error ? o.error : ENOMEM));
+}
+
+/* --- loading ------------------------------------------------------------------------------ */
+
+static bool numbers_fine(const header *h)
+{
+    return h->epoch >= 0 && h->position >= 0 && h->position <= h->n_train && h->step >= 0 &&
+           h->correct >= 0 && h->correct <= h->position && h->has_best >= 0 && h->has_best <= 1 &&
+           h->best_epoch >= 0 && h->best_step >= 0 && h->best_step <= h->step;
+}
+
+/* Is it whole, and ours? */
+static tlr_status check_bytes(tlr_learner *l, const void *bytes, size_t n, header *h)
+{
+    const tlr_model *m = l->t->model;
+    if (n < sizeof *h || memcmp(bytes, MAGIC, sizeof h->magic) != 0)
+        return tlr_learner_fail(l, TLR_E_MALFORMED, "nothing that tlr_learner_save made");
+    memcpy(h, bytes, sizeof *h);
+    if (h->version != VERSION)
+        return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved by another version of tlc");
+    if (memcmp(h->graph_sha256, m->graph_sha256, GRAPH_BYTES) != 0)
+        return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved from another network");
+    if (h->what > TLR_SAVED_STATE || h->payload_bytes != payload_bytes(m, (tlr_saved)h->what) ||
+        n - sizeof *h != h->payload_bytes)
+        return tlr_learner_fail(l, TLR_E_MALFORMED, "cut, or longer than it was");
+    if (checksum(h, (const char *)bytes + sizeof *h) != h->xxh64 || !numbers_fine(h))
+        return tlr_learner_fail(l, TLR_E_MALFORMED, "damaged: the checksum differs");
+    return TLR_OK;
+}
+
+tlr_status tlr_learner_load(tlr_learner *l, const void *bytes, size_t n)
+{
+    header h;
+    if (!tlr_learner_usable(l, true))
+        return TLR_E_USAGE;
+    if (!bytes)
+        return tlr_learner_fail(l, TLR_E_USAGE, "no bytes");
+    tlr_status st = check_bytes(l, bytes, n, &h);
+    if (st != TLR_OK)
+        return st;
+    tlr_trainer *t = l->t;
+    memset(t->params, 0, (size_t)t->model->vars_bytes);
+    memcpy(t->params, (const char *)bytes + sizeof h, h.payload_bytes);
+    t->progress = (tlr_progress){ .epoch = h.epoch, .position = h.position, .step = h.step,
+                                  .loss_sum = h.loss_sum, .correct = h.correct,
+                                  .has_best = h.has_best != 0, .best_epoch = h.best_epoch,
+                                  .best_step = h.best_step, .best_accuracy = h.best_accuracy,
+                                  .best_loss = h.best_loss };
+    l->epoch_n = h.n_train;
+    if (h.what == TLR_SAVED_STATE)
+        t->config.seed = h.seed;
+    return TLR_OK;
+}
+
+tlr_status tlr_learner_load_file(tlr_learner *l, const char *path)
+{
+    tlb_map map;
+    int error = 0;
+    if (!tlr_learner_usable(l, true))
+        return TLR_E_USAGE;
+    if (!path)
+        return tlr_learner_fail(l, TLR_E_USAGE, "no path");
+    tlb_status st = tlb_map_file(path, &map, &error);
+    if (st != TLB_OK)
+        return tlr_learner_fail(l, (tlr_status)st, "cannot read %.200s: %s", path,
+                                error ? strerror(error) : "not a regular file");
+    tlr_status loaded = map.bytes ? tlr_learner_load(l, map.bytes, map.n_bytes)
+                                  : tlr_learner_fail(l, TLR_E_MALFORMED, "the file is empty");
+    tlb_unmap(&map);
+    return loaded;
+}
