@@ -1,17 +1,26 @@
 /* update.c: optimizers, alone and fused with the gradient of a linear layer's weight.
  *
  * They overwrite a parameter and its state in place and define nothing.  Rates are numbers of
- * the run; only what changes the code is an attribute.
+ * the run; only what changes the code is an attribute.  `accumulate` keeps a gradient for an update
+ * in @update, where gradients are clipped or summed over batches.
  */
 #include "op_attrs.h"
 #include "op_infer.h"
 
+#include <string.h>
+
 static const tlc_attr_def sgd_attrs[] = {
     TLC_ATTR_BOOL_ROW(tlc_sgd_attrs, nesterov, "false"),
+    TLC_ATTR_BOOL_ROW(tlc_sgd_attrs, backbone, "false"),
     TLC_ATTR_END
 };
 static const tlc_attr_def adam_attrs[] = {
     TLC_ATTR_BOOL_ROW(tlc_adam_attrs, decoupled, "false"),
+    TLC_ATTR_BOOL_ROW(tlc_adam_attrs, backbone, "false"),
+    TLC_ATTR_END
+};
+static const tlc_attr_def accumulate_attrs[] = {
+    TLC_ATTR_BOOL_ROW(tlc_accumulate_attrs, backbone, "false"),
     TLC_ATTR_END
 };
 
@@ -59,6 +68,29 @@ static int64_t linear_cost(const tlc_node *n)
 {
     return tlc_shape_elems(&n->in[0]->shape);
 }
+
+static tlc_status infer_accumulate(tlc_ctx *ctx, tlc_node *n)
+{
+    TLC_TRY(tlc_want_float(ctx, n->in[0], "kept gradient"));
+    if (n->in[0]->kind != TLC_STATE)
+        return tlc_fail(ctx, TLC_E_MALFORMED, "E_WRITES",
+                        "the kept gradient is overwritten, a state wanted");
+    return tlc_want_like(ctx, n->in[1], n->in[0], "gradient");
+}
+
+bool tlc_trains_backbone(const tlc_node *n)
+{
+    for (const tlc_attr_def *a = tlc_ops[n->op].def->attrs; a && a->name; ++a)
+        if (a->kind == TLC_ATTR_BOOL && strcmp(a->name, "backbone") == 0)
+            return *(const bool *)((const char *)n->attrs + a->offset);
+    return false;
+}
+
+const tlc_op_def tlc_op_accumulate = {
+    .attrs = accumulate_attrs,
+    .attrs_size = sizeof(tlc_accumulate_attrs),
+    .infer = infer_accumulate,
+};
 
 const tlc_op_def tlc_op_sgd_update = {
     .attrs = sgd_attrs,

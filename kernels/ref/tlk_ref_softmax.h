@@ -1,7 +1,8 @@
 /* tlk_ref_softmax.h: softmax, cross entropy of logits, and its gradient.
  *
  * exp and log in double, after taking the largest logit away.  With label smoothing e the
- * target is (1-e) onehot + e/K.  Labels lie in 0 .. classes-1: the runtime checks them.
+ * target is (1-e) onehot + e/K; with class weights each class's share of it is times its weight,
+ * and the mean divides by the weights of the labels met, as in PyTorch.  Labels lie in 0 .. classes-1: the runtime checks them.
  */
 #ifndef TLK_REF_SOFTMAX_H
 #define TLK_REF_SOFTMAX_H
@@ -75,7 +76,12 @@ static inline void tlk_ref_softmax_grad_item(const tlk_ref_softmax_grad *s, int6
     }
 }
 
-/* loss[n] of z[n,classes] and labels; an item is a picture. */
+static inline double tlk_ref_class_weight(const tlk_step *step, int64_t k)
+{
+    return step->class_weights ? step->class_weights[k] : 1;
+}
+
+/* loss[n] of z[n,classes] and labels, each times its weight; an item is a picture. */
 typedef struct tlk_ref_cross_entropy {
     int64_t batch;
     int classes;
@@ -88,20 +94,22 @@ static inline int64_t tlk_ref_cross_entropy_items(const tlk_ref_cross_entropy *s
 }
 
 static inline void tlk_ref_cross_entropy_item(const tlk_ref_cross_entropy *s, int64_t item,
-                                              int64_t n, const tlk_real *z, const int64_t *label,
-                                              tlk_real *loss)
+                                              int64_t n, const tlk_step *step, const tlk_real *z,
+                                              const int64_t *label, tlk_real *loss)
 {
     (void)n;
     z += item * s->classes;
     double log_total = tlk_ref_logsumexp(s->classes, z, 1);
-    double value = (1 - s->smoothing) * (log_total - (double)z[label[item]]);
+    double value = (1 - s->smoothing) * tlk_ref_class_weight(step, label[item]) *
+                   (log_total - (double)z[label[item]]);
     if (s->smoothing > 0)
         for (int k = 0; k < s->classes; ++k)
-            value += s->smoothing / s->classes * (log_total - (double)z[k]);
+            value += s->smoothing / s->classes * tlk_ref_class_weight(step, k) *
+                     (log_total - (double)z[k]);
     loss[item] = (tlk_real)value;
 }
 
-/* Gradient by z of the mean over the batch: (softmax(z) - target) / n. */
+/* Gradient by z of the mean: (softmax(z) sum of target - target) / divisor. */
 typedef struct tlk_ref_cross_entropy_grad {
     int64_t batch;
     int classes;
@@ -114,17 +122,43 @@ static inline int64_t tlk_ref_cross_entropy_grad_items(const tlk_ref_cross_entro
     return tlk_ref_pictures(s->batch, n);
 }
 
-static inline void tlk_ref_cross_entropy_grad_item(const tlk_ref_cross_entropy_grad *s,
-                                                   int64_t item, int64_t n, const tlk_real *z,
-                                                   const int64_t *label, tlk_real *dz)
+/* Weights of the labels met. */
+static inline double tlk_ref_label_weights(const tlk_step *step, int64_t pictures,
+                                           const int64_t *label)
 {
-    double pictures = (double)tlk_ref_pictures(s->batch, n);
+    double sum = 0;
+    for (int64_t i = 0; i < pictures; ++i)
+        sum += tlk_ref_class_weight(step, label[i]);
+    return sum;
+}
+
+/* Sum over the classes of the weighted target; 1 where no class has a weight. */
+static inline double tlk_ref_target_mass(const tlk_ref_cross_entropy_grad *s, const tlk_step *step,
+                                         int64_t label)
+{
+    double sum = 0;
+    for (int k = 0; k < s->classes; ++k)
+        sum += s->smoothing / s->classes * tlk_ref_class_weight(step, k);
+    return sum + (1 - s->smoothing) * tlk_ref_class_weight(step, label);
+}
+
+static inline void tlk_ref_cross_entropy_grad_item(const tlk_ref_cross_entropy_grad *s,
+                                                   int64_t item, int64_t n, const tlk_step *step,
+                                                   const tlk_real *z, const int64_t *label,
+                                                   tlk_real *dz)
+{
+    double mass = 1, divisor = step->divisor;
+    if (divisor == 0)
+        divisor = tlk_ref_label_weights(step, tlk_ref_pictures(s->batch, n), label);
+    if (step->class_weights)
+        mass = tlk_ref_target_mass(s, step, label[item]);
     z += item * s->classes;
     dz += item * s->classes;
     double log_total = tlk_ref_logsumexp(s->classes, z, 1);
     for (int k = 0; k < s->classes; ++k) {
         double target = s->smoothing / s->classes + (k == label[item] ? 1 - s->smoothing : 0);
-        dz[k] = (tlk_real)((exp((double)z[k] - log_total) - target) / pictures);
+        double share = exp((double)z[k] - log_total) * mass;
+        dz[k] = (tlk_real)((share - target * tlk_ref_class_weight(step, k)) / divisor);
     }
 }
 

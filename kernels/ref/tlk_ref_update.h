@@ -12,6 +12,28 @@
 
 enum { TLK_REF_UPDATE_CHUNK = 4096 };
 
+/* --- kept gradients --------------------------------------------------------- */
+
+/* sum = dw of a step's first batch, sum += dw of the others; an item is a chunk of elements. */
+typedef struct tlk_ref_accumulate {
+    int64_t elems;
+} tlk_ref_accumulate;
+
+static inline int64_t tlk_ref_accumulate_items(const tlk_ref_accumulate *s, int64_t n)
+{
+    (void)n;
+    return tlk_div_up(s->elems, TLK_REF_UPDATE_CHUNK);
+}
+
+static inline void tlk_ref_accumulate_item(const tlk_ref_accumulate *s, int64_t item, int64_t n,
+                                           const tlk_step *step, tlk_real *sum, const tlk_real *dw)
+{
+    (void)n;
+    int64_t end = (item + 1) * TLK_REF_UPDATE_CHUNK;
+    for (int64_t i = item * TLK_REF_UPDATE_CHUNK; i < end && i < s->elems; ++i)
+        sum[i] = step->batch == 0 ? dw[i] : sum[i] + dw[i];
+}
+
 /* --- SGD -------------------------------------------------------------------- */
 
 /* One element with gradient `g`; without momentum the buffer is not used. */
