@@ -35,19 +35,23 @@ static tlb_status read_classes(batch *b)
     return TLB_OK;
 }
 
-static void run_batch(batch *b)
+static tlb_status run_batch(batch *b)
 {
     if (b->n == 0)
-        return;
+        return TLB_OK;
     const tlr_model *m = tlr_the_model;
     tlr_session_features(b->session, b->n, b->input);
     tlr_session_head(b->session, b->n);
+    tlb_status st = tlr_cli_device_check(b->args);
+    if (st != TLB_OK)
+        return st;
     tlr_softmax(b->n, m->n_classes, m->head.run ? m->head.out[0].type : m->features.out[0].type,
                 tlr_session_output_at(b->session), b->p);
     for (int i = 0; i < b->n; ++i)
         tlr_print_prediction(stdout, b->form, &b->classes, b->paths[i],
                              b->p + (size_t)i * (size_t)m->n_classes);
     b->n = 0;
+    return TLB_OK;
 }
 
 /* A bad picture is said and passed over; the first failure's code is the program's. */
@@ -65,11 +69,12 @@ static tlb_status classify_all(batch *b, tlr_loader *loader, int capacity)
             b->paths[b->n++] = path;
         else
             first = first == TLB_OK ? st : first;
-        if (b->n == capacity)
-            run_batch(b);
+        st = b->n == capacity ? run_batch(b) : TLB_OK;
+        if (st != TLB_OK)
+            return st;
     }
-    run_batch(b);
-    return first;
+    tlb_status last = run_batch(b);
+    return first == TLB_OK ? last : first;
 }
 
 static tlb_status classify_open(batch *b, int capacity, const tlr_info *info)

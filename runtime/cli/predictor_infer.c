@@ -209,15 +209,16 @@ static tlb_status run_chunk(infer *f, int64_t first, int n)
     int head = !f->features || f->values;
     convert_input(f, first, n);
     tlr_session_features(f->session, n, f->input);
+    tlb_status st = tlr_cli_device_check(f->args);
     keep_values(f, 0, first, n);
-    tlb_status st = TLB_OK;
     size_t bytes = (size_t)(result_elems(f) * n * f->info.element_bytes);
-    if (f->features)
+    if (st == TLB_OK && f->features)
         st = write_output(f, tlr_session_features_at(f->session), bytes);
     if (st == TLB_OK && head) {
         tlr_session_head(f->session, n);
+        st = tlr_cli_device_check(f->args);
         keep_values(f, 1, first, n);
-        if (!f->features)
+        if (st == TLB_OK && !f->features)
             st = write_output(f, tlr_session_output_at(f->session), bytes);
     }
     return st;

@@ -2,6 +2,7 @@
  * they share, and `info`. */
 #include "predictor.h"
 
+#include "tlb_signal.h"
 #include "tlr_cli.h"
 
 #include <errno.h>
@@ -36,7 +37,9 @@ tlb_status predictor_open(const tlb_args *a, int max_batch, int need_trained, tl
     const char *shown = typed ? typed : "weights.bin";
     errno = 0;
     tlr_status st = tlr_open_file(tlr_the_model, typed ? typed : own, &config, &s);
-    tlb_status said = st == TLR_OK ? TLB_OK : tlr_cli_weights_error(a, (int)st, shown);
+    tlb_status said = tlr_cli_device_check(a);
+    if (said == TLB_OK && st != TLR_OK)
+        said = tlr_cli_weights_error(a, (int)st, shown);
     free(own);
     if (said != TLB_OK)
         return said;
@@ -139,6 +142,8 @@ int main(int argc, char **argv)
     bool done = false;
     tlb_status st = tlb_args_parse(&args, TLB_PROGRAM_PREDICTOR, argc, argv,
                                    tlr_cli_version("predictor"), &done);
+    if (st == TLB_OK && !done)
+        tlb_catch_shrunk_files(&args);
     for (size_t i = 0; st == TLB_OK && !done && i < sizeof commands / sizeof *commands; ++i)
         if (commands[i].command == args.command)
             st = commands[i].run(&args);

@@ -58,6 +58,15 @@ tlb_status tlr_cli_end(const tlb_args *a, tlb_status status)
                      "cannot write standard output: %s", strerror(errno ? errno : EIO));
 }
 
+tlb_status tlr_cli_device_check(const tlb_args *a)
+{
+    const tlr_model *m = tlr_the_model;
+    const char *trouble = m->device ? m->device->trouble(m->program) : NULL;
+    return trouble ? tlb_error(a, TLB_E_UNSUPPORTED, "E_DEVICE", NULL, NULL,
+                               "compile with --target cpu to run without", "%s", trouble)
+                   : TLB_OK;
+}
+
 tlb_status tlr_cli_weights_error(const tlb_args *a, int status, const char *file)
 {
     static const struct {

@@ -26,6 +26,8 @@ tlb_status tlr_cli_end(const tlb_args *a, tlb_status status);
 
 /* The weights file could not be opened (a status of tlr.h; errno 0 before the call): say so.
  * file: what the user typed. */
+/* Did the device, if the model runs on one, do all it was asked so far?  Says what it did not. */
+tlb_status tlr_cli_device_check(const tlb_args *a);
 tlb_status tlr_cli_weights_error(const tlb_args *a, int status, const char *file);
 
 /* A string as JSON, quotes included, ASCII (bytes that are no UTF-8: `\xHH`); free(). */
