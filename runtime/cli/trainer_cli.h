@@ -7,7 +7,7 @@
 #include "tlb_options.h"
 #include "tlr_cli.h"
 #include "trainer_augment.h"
-#include "tlr_train.h"
+#include "tlr_run.h"
 
 /* The commands (trainer_COMMAND.c).  argv: for run.json and the hints. */
 typedef struct trainer {
@@ -44,9 +44,17 @@ const char *trainer_safe(const char *name);
 /* `text` as one word of a shell; the same buffers. */
 const char *trainer_shell(const char *text);
 
+/* --- trainer_settings.c ------------------------------------------------------------------- */
+
+typedef struct trainer_data trainer_data;
+/* Do --schedule, --head-epochs, --clip-norm and their like fit each other and the model? */
+tlb_status trainer_check_settings(const tlb_args *a);
+/* --class-weights as numbers, one a class; *out NULL: none; free(), on failure too. */
+tlb_status trainer_class_weights(const tlb_args *a, const trainer_data *d, double **out);
+
 /* --- trainer_data.c, trainer_photos.c, trainer_arrays.c ----------------------------------- */
 
-typedef struct trainer_data {
+struct trainer_data {
     const tlb_args *args;
     tlr_samples samples;
     int32_t *labels;
@@ -68,7 +76,7 @@ typedef struct trainer_data {
     int n_loaders;
     /* arrays */
     struct trainer_arrays *arrays;
-} trainer_data;
+};
 
 enum { DATA_TRAIN, DATA_EVAL }; /* what the samples are for: all are validation ones in EVAL */
 

@@ -1,10 +1,11 @@
-/* trainer_export.c: `trainer export`: what an app ships.
+/* trainer_export.c: `trainer export`: what an app ships, or a file for other tools
+ * (trainer_export_file.c).
  *
  * DIR/labels.txt, DIR/preprocess.json, and last DIR/weights.bin: the compiled folder's
  * constants, the run's best parameters, and the class names.  Each file is replaced whole.
  */
 #define _GNU_SOURCE
-#include "trainer_cli.h"
+#include "trainer_export.h"
 
 #include "tlb_escape.h"
 #include "tlr_session.h"
@@ -18,12 +19,12 @@
 
 static const char PREPROCESS[] = "preprocess.json", SCHEMA[] = "tlc.preprocess/1";
 
-static tlb_status no_memory(const tlb_args *a)
+tlb_status trainer_no_memory(const tlb_args *a)
 {
     return tlb_error(a, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
 }
 
-static tlb_status cannot_write(const tlb_args *a, const char *path, int error)
+tlb_status trainer_cannot_write(const tlb_args *a, const char *path, int error)
 {
     return tlb_error(a, TLB_E_OUTPUT, "E_OUTPUT", path, NULL, NULL, "cannot write: %s",
                      strerror(error));
@@ -67,7 +68,7 @@ static tlb_status make_folder(const tlb_args *a, const char *dir)
     if (mkdir(dir, 0777) == 0)
         return TLB_OK;
     if (errno != EEXIST)
-        return cannot_write(a, dir, errno);
+        return trainer_cannot_write(a, dir, errno);
     if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && (is_empty(dir) || is_ours(dir, &a->limits)))
         return TLB_OK;
     return tlb_error(a, TLB_E_OUTPUT, "E_EXISTS", dir, NULL, NULL, "not ours to replace");
@@ -95,7 +96,7 @@ static json_t *floats(const float *x, int n)
     return list;
 }
 
-static json_t *describe(const trainer_run *run)
+json_t *trainer_describe(const trainer_run *run)
 {
     const tlr_model *m = tlr_the_model;
     const tlr_preprocess *p = &m->preprocess;
@@ -122,10 +123,10 @@ static tlb_status write_description(const tlb_args *a, const char *dir, const tr
 {
     int error = 0;
     char *path = in_folder(dir, PREPROCESS);
-    json_t *j = describe(run);
-    tlb_status status = path && j ? tlb_json_save(j, path, &error) : no_memory(a);
+    json_t *j = trainer_describe(run);
+    tlb_status status = path && j ? tlb_json_save(j, path, &error) : trainer_no_memory(a);
     if (status != TLB_OK && path && j)
-        cannot_write(a, path, error ? error : ENOMEM);
+        trainer_cannot_write(a, path, error ? error : ENOMEM);
     json_decref(j);
     free(path);
     return status;
@@ -148,9 +149,9 @@ static tlb_status write_names(const tlb_args *a, const char *dir, const trainer_
         free(name);
     }
     bool made = f && fclose(f) == 0 && path;
-    tlb_status status = made ? tlb_write_file(path, text, n, &error) : no_memory(a);
+    tlb_status status = made ? tlb_write_file(path, text, n, &error) : trainer_no_memory(a);
     if (made && status != TLB_OK)
-        cannot_write(a, path, error);
+        trainer_cannot_write(a, path, error);
     free(text);
     free(path);
     return status;
@@ -195,7 +196,7 @@ static tlb_status write_weights(const trainer *t, const char *dir, const trainer
     if (!path || !labels) {
         free(path);
         free(labels);
-        return no_memory(t->args);
+        return trainer_no_memory(t->args);
     }
     tlb_status status = tlb_out_open(&o, path);
     if (status == TLB_OK) {
@@ -203,7 +204,7 @@ static tlb_status write_weights(const trainer *t, const char *dir, const trainer
         status = tlb_out_commit(&o);
     }
     if (status != TLB_OK)
-        cannot_write(t->args, path, o.error);
+        trainer_cannot_write(t->args, path, o.error);
     free(labels);
     free(path);
     return status;
@@ -224,29 +225,12 @@ static tlb_status load_best(trainer *t, const trainer_run *run, tlr_trainer **ou
     tlb_status status =
         tlr_trainer_create(tlr_the_model, t->weights.bytes, &none, &config, NULL, out);
     if (status != TLB_OK)
-        return no_memory(t->args);
+        return trainer_no_memory(t->args);
     status = tlr_checkpoint_load(*out, run->path, TLR_BEST);
     if (status == TLB_OK)
         return status;
     trainer_trouble(t, run->path, status, tlr_trainer_trouble(*out));
     tlr_trainer_destroy(*out);
-    return status;
-}
-
-static tlb_status export_to(trainer *t, const char *dir, const trainer_run *run)
-{
-    tlr_trainer *tr;
-    tlb_status status = load_best(t, run, &tr);
-    if (status != TLB_OK)
-        return status;
-    status = make_folder(t->args, dir);
-    if (status == TLB_OK)
-        status = write_description(t->args, dir, run);
-    if (status == TLB_OK)
-        status = write_names(t->args, dir, run);
-    if (status == TLB_OK)
-        status = write_weights(t, dir, run, tlr_trainer_params(tr));
-    tlr_trainer_destroy(tr);
     return status;
 }
 
@@ -266,18 +250,53 @@ static void report(const trainer *t, const char *dir)
     }
 }
 
+static tlb_status export_folder(trainer *t, const char *dir, const trainer_run *run,
+                                const char *params)
+{
+    tlb_status status = make_folder(t->args, dir);
+    if (status == TLB_OK)
+        status = write_description(t->args, dir, run);
+    if (status == TLB_OK)
+        status = write_names(t->args, dir, run);
+    if (status == TLB_OK)
+        status = write_weights(t, dir, run, params);
+    if (status == TLB_OK)
+        report(t, dir);
+    return status;
+}
+
+/* To a folder, or else to a file. */
+static tlb_status export_to(trainer *t, const char *dir, const char *file, const trainer_run *run)
+{
+    tlr_trainer *tr;
+    tlb_status status = load_best(t, run, &tr);
+    if (status != TLB_OK)
+        return status;
+    const char *params = tlr_trainer_params(tr);
+    if (!params)
+        status = trainer_no_memory(t->args);
+    else
+        status = dir ? export_folder(t, dir, run, params)
+                     : trainer_export_file(t, file, run, params);
+    tlr_trainer_destroy(tr);
+    return status;
+}
+
 tlb_status trainer_export(trainer *t)
 {
     trainer_run run;
     const char *dir = tlb_text(t->args, TLB_OPT_OUT);
-    if (!dir)
-        return tlb_error(t->args, TLB_E_USAGE, "E_USAGE", NULL, NULL, "-o DIR",
-                         "no output folder");
-    tlb_status status = trainer_run_find(&run, t->args);
+    const char *file = t->args->n_inputs ? t->args->inputs[0] : NULL;
+    if (!dir == !file)
+        return tlb_error(t->args, TLB_E_USAGE, "E_USAGE", NULL, NULL,
+                         "FILE.onnx, FILE.safetensors, or -o DIR for an app",
+                         dir ? "both a file and -o" : "nothing to write to");
+    tlb_status status = file ? trainer_export_check(t, file) : TLB_OK;
+    if (status != TLB_OK)
+        return status;
+    status = trainer_run_find(&run, t->args);
     if (status == TLB_OK)
-        status = export_to(t, dir, &run);
-    if (status == TLB_OK)
-        report(t, dir);
+        status = export_to(t, dir, file, &run);
     trainer_run_close(&run);
     return status;
 }

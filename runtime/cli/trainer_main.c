@@ -4,6 +4,7 @@
 #include "trainer_cli.h"
 
 #include "tlb_escape.h"
+#include "tlb_signal.h"
 #include "tlr_session.h"
 
 #include <errno.h>
@@ -186,6 +187,7 @@ int main(int argc, char **argv)
         return status;
     }
     trainer t = { .args = &args, .argc = argc, .argv = typed ? typed : argv };
+    tlb_catch_shrunk_files(&args);
     status = trainer_open(&t);
     if (status == TLB_OK)
         status = run_command(&t);

@@ -34,8 +34,12 @@ static const struct option_row {
     { TLB_OPT_AUGMENT, FORM_TEXT, true },        { TLB_OPT_VIEWS, FORM_COUNT, true },
     { TLB_OPT_SCHEDULE, FORM_TEXT, true },       { TLB_OPT_WARMUP, FORM_COUNT, true },
     { TLB_OPT_STEP_EPOCHS, FORM_COUNT, true },   { TLB_OPT_PATIENCE, FORM_COUNT, true },
+    { TLB_OPT_LR_BACKBONE, FORM_NUMBER, true },  { TLB_OPT_HEAD_EPOCHS, FORM_COUNT, true },
+    { TLB_OPT_CLASS_WEIGHTS, FORM_TEXT, true },  { TLB_OPT_CLIP_NORM, FORM_NUMBER, true },
+    { TLB_OPT_ACCUMULATE, FORM_COUNT, true },
     { TLB_OPT_MOMENTUM, FORM_NUMBER, true },     { TLB_OPT_CACHE, FORM_FLAG, false },
     { TLB_OPT_CACHE_DIR, FORM_TEXT, false },     { TLB_OPT_THREADS, FORM_COUNT, false },
+    { TLB_OPT_FROM, FORM_TEXT, true },
 };
 enum { N_OPTION_ROWS = sizeof option_rows / sizeof *option_rows };
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,7 @@ typedef struct training {
     trainer_progress progress;
     tlr_trainer *tr;
     char *cache_dir;
+    double *class_weights; /* NULL: all 1 */
     double began;
 } training;
 
@@ -49,12 +51,17 @@ static void make_config(training *g, tlr_train_config *c)
     c->seed = (uint64_t)tlb_int(a, TLB_OPT_SEED);
     c->epochs = tlb_int(a, TLB_OPT_EPOCHS);
     c->rates.lr = tlb_num(a, TLB_OPT_LR);
+    c->rates.lr_backbone = tlb_num(a, TLB_OPT_LR_BACKBONE);
     c->rates.weight_decay = tlb_num(a, TLB_OPT_WEIGHT_DECAY);
     c->rates.momentum = tlb_num(a, TLB_OPT_MOMENTUM);
     tlr_schedule_find(tlb_text(a, TLB_OPT_SCHEDULE), &c->schedule.kind); /* checked before */
     c->schedule.warmup_epochs = tlb_int(a, TLB_OPT_WARMUP);
     c->schedule.step_epochs = tlb_int(a, TLB_OPT_STEP_EPOCHS);
     c->patience = tlb_int(a, TLB_OPT_PATIENCE);
+    c->head_epochs = tlb_int(a, TLB_OPT_HEAD_EPOCHS);
+    c->accumulate = tlb_int(a, TLB_OPT_ACCUMULATE);
+    c->clip_norm = tlb_num(a, TLB_OPT_CLIP_NORM);
+    c->class_weights = g->class_weights;
     c->threads = c->readers = trainer_threads(a);
     c->cache = tlb_flag(a, TLB_OPT_CACHE);
     c->cache_dir = g->cache_dir;
@@ -289,12 +296,32 @@ static tlb_status take_up(training *g, bool resumed)
     return trainer_run_save(&g->run, g->t->args);
 }
 
+/* --from: another run's best weights as the initial values. */
+static tlb_status start_from(training *g)
+{
+    const char *from = tlb_text(g->t->args, TLB_OPT_FROM);
+    if (!from)
+        return TLB_OK;
+    tlb_status status = tlr_checkpoint_load(g->tr, from, TLR_BEST);
+    if (status == TLB_OK)
+        return status;
+    trainer_trouble(g->t, from, status, tlr_trainer_trouble(g->tr));
+    if (!tlb_flag(g->t->args, TLB_OPT_RESUME))
+        trainer_run_undo(&g->run);
+    return status;
+}
+
 static tlb_status train(training *g)
 {
     bool resumed = tlr_trainer_progress(g->tr)->step > 0;
     tlb_status status = tlr_trainer_prepare(g->tr);
     trainer_progress_clear(&g->progress);
     trainer_data_warnings(&g->data);
+    if (status == TLB_OK && !resumed) {
+        status = start_from(g);
+        if (status != TLB_OK)
+            return status;
+    }
     if (status == TLB_OK && resumed)
         status = tlr_checkpoint_load(g->tr, g->run.path, TLR_LAST);
     if (status == TLB_OK)
@@ -315,40 +342,25 @@ static tlb_status check_model(const trainer *t)
                      "compile with --replace-head", "nothing to train in this network");
 }
 
-/* AdamW's own default, where nothing is given. */
-static void default_decay(tlb_args *a)
+/* Defaults that are no number of the table: AdamW's decay, the backbone's rate. */
+static void default_rates(tlb_args *a)
 {
     tlb_value *v = &a->value[TLB_OPT_WEIGHT_DECAY];
     if (tlr_the_model->optimizer == TLR_ADAMW && !v->given)
         v->number = 0.01;
-}
-
-/* Once the options are those of the run. */
-static tlb_status check_schedule(const tlb_args *a)
-{
-    tlr_schedule_kind kind;
-    const char *name = tlb_text(a, TLB_OPT_SCHEDULE);
-    if (!tlr_schedule_find(name, &kind))
-        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, "constant, step, cosine",
-                         "--schedule \"%s\" is unknown", trainer_safe(name));
-    if (tlb_int(a, TLB_OPT_STEP_EPOCHS) > 0 && kind != TLR_STEP)
-        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
-                         "--step-epochs is for --schedule step");
-    if (tlb_int(a, TLB_OPT_WARMUP) >= tlb_int(a, TLB_OPT_EPOCHS))
-        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
-                         "--warmup is not shorter than the run of %lld epochs (--epochs)",
-                         (long long)tlb_int(a, TLB_OPT_EPOCHS));
-    return TLB_OK;
+    v = &a->value[TLB_OPT_LR_BACKBONE];
+    if (!v->given)
+        v->number = NAN; /* as --lr, whatever that will be */
 }
 
 static tlb_status prepare(training *g)
 {
     trainer *t = g->t;
     tlb_args *a = t->args;
-    default_decay(a);
+    default_rates(a);
     tlb_status status = trainer_run_settle(&g->run, t);
     if (status == TLB_OK)
-        status = check_schedule(a);
+        status = trainer_check_settings(a); /* those of the run, if it is resumed */
     if (status != TLB_OK)
         return status;
     bool resumed = g->run.json != NULL;
@@ -360,6 +372,8 @@ static tlb_status prepare(training *g)
     else if (status == TLB_OK && tlb_text(a, TLB_OPT_AUGMENT))
         status = tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
                            "--augment changes pictures, and --data gives arrays");
+    if (status == TLB_OK)
+        status = trainer_class_weights(a, &g->data, &g->class_weights);
     if (status == TLB_OK)
         status = trainer_run_begin(&g->run, t, &g->data);
     if (status == TLB_OK)
@@ -383,5 +397,6 @@ tlb_status trainer_train(trainer *t)
     trainer_data_close(&g.data);
     trainer_run_close(&g.run);
     free(g.cache_dir);
+    free(g.class_weights);
     return status;
 }
