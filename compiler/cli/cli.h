@@ -12,7 +12,7 @@
 
 typedef tlc_status tlc_command_fn(tlc_ctx *ctx, const tlb_args *a);
 tlc_command_fn tlc_cli_compile, tlc_cli_inspect, tlc_cli_opt, tlc_cli_verify, tlc_cli_compare;
-tlc_command_fn tlc_cli_split, tlc_cli_fit;
+tlc_command_fn tlc_cli_split, tlc_cli_fit, tlc_cli_explain;
 
 /* From options to the passes' and the emitter's terms; usage errors are filed. */
 TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out);
@@ -37,6 +37,9 @@ typedef struct tlc_compilation {
     tlc_findings findings;
     tlr_preprocess preprocess;
     tlc_plan plan;
+    tlc_after_pass_fn *after; /* also told after each pass; NULL */
+    void *after_self;
+    tlc_onnx_graph *unfolded, *folded; /* for `trainer export` */
 } tlc_compilation;
 
 /* Import a->inputs[0] and run the pipeline and the planner; options are set before. */

@@ -11,15 +11,27 @@
 typedef struct watch {
     const char *dump_after; /* NULL: no pass */
     tlc_ctx *ctx;
-    const tlc_import_info *info;
+    tlc_compilation *c;
 } watch;
+
+/* What a trained network is given back as: taken where its batch norms stand, and once folded. */
+static void keep_graphs(const watch *w, const tlc_pass *p, const tlc_module *m)
+{
+    if (w->c->options.train && p->run == tlc_pass_freeze)
+        w->c->unfolded = tlc_onnx_graph_make(w->ctx, m);
+    if (w->c->options.train && p->run == tlc_pass_fold_bn)
+        w->c->folded = tlc_onnx_graph_make(w->ctx, m);
+}
 
 /* Once a head has been replaced it is known which weights have to be there. */
 static tlc_status after_pass(void *self, const tlc_pass *p, const tlc_module *m)
 {
     const watch *w = self;
     if (p->run == tlc_pass_replace_head)
-        TLC_TRY(tlc_check_weights(w->ctx, m, w->info));
+        TLC_TRY(tlc_check_weights(w->ctx, m, &w->c->info));
+    keep_graphs(w, p, m);
+    if (w->c->after)
+        TLC_TRY(w->c->after(w->c->after_self, p, m));
     if (!w->dump_after || strcmp(w->dump_after, p->name) != 0)
         return TLC_OK;
     tlc_cwriter text = tlc_cwriter_make(&w->ctx->arena);
@@ -53,7 +65,7 @@ tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
                         "a network has one function @forward with one input and one output");
     TLC_TRY(tlc_cli_preprocess(ctx, a, forward, &c->preprocess));
     tlc_pass_env env = { &c->options, &c->findings, 0 };
-    TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, after_pass, &(watch){ after, ctx, &c->info }));
+    TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, after_pass, &(watch){ after, ctx, c }));
     TLC_TRY(tlc_plan_make(ctx, c->module, &c->options, &c->plan));
     ctx->where[0] = '\0';
     return TLC_OK;
@@ -98,6 +110,20 @@ static bool is_identifier(const char *s)
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
 }
 
+/* The files that the import mapped. */
+static const tlc_origin *list_origins(tlc_ctx *ctx, const tlc_file *first, size_t *out_n)
+{
+    tlc_origin *list = NULL;
+    size_t n = 0, cap = 0;
+    for (const tlc_file *f = first; f; f = f->next) {
+        tlc_origin o = { f->path, f->bytes, (size_t)f->n_bytes };
+        if (f->bytes && f->path)
+            TLC_PUSH(&ctx->arena, list, n, cap, o);
+    }
+    *out_n = n;
+    return list;
+}
+
 tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
                         const char *name, const char *command_options, int *out_files)
 {
@@ -110,7 +136,10 @@ tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_
         .options = &c->options,
         .findings = &c->findings,
         .model_file = slash ? slash + 1 : c->path,
+        .unfolded = c->unfolded,
+        .folded = c->folded,
     };
+    spec.origins = list_origins(ctx, &c->file, &spec.n_origins);
     sigset_t before;
     tlc_cli_hold_signals(&before);
     tlc_status status = tlc_emit_folder(ctx, c->module, &c->plan, &spec, out_files);
@@ -123,7 +152,8 @@ static const char *banner_options(tlc_ctx *ctx, const tlb_args *a)
 {
     static const tlb_option texts[] = { TLB_OPT_REPLACE_HEAD, TLB_OPT_OPTIMIZER, TLB_OPT_BATCH,
                                         TLB_OPT_FIT,          TLB_OPT_TARGET,    TLB_OPT_PRECISION,
-                                        TLB_OPT_CLASSES,      TLB_OPT_INPUT_SIZE };
+                                        TLB_OPT_CLASSES,      TLB_OPT_INPUT_SIZE,
+                                        TLB_OPT_BLAS };
     const char *out = "";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i)
         if (tlb_given(a, texts[i]))

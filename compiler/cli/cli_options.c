@@ -22,8 +22,9 @@ static int find_name(const char *const *names, int count, const char *text)
 static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
 {
     static const char *const optimizers[] = { "adam", "adamw", "sgd" };
-    static const char *const targets[] = { "cpu", "ref" };
+    static const char *const targets[] = { "cpu", "ref", "cuda" };
     static const char *const precisions[] = { "fp32", "fp64" };
+    static const char *const libraries[] = { "none", "openblas" };
     static const char *const policies[] = { "train", "frozen", "stats" }; /* train: the default */
     const char *text = tlb_text(a, TLB_OPT_OPTIMIZER);
     int i = find_name(optimizers, 3, text);
@@ -31,15 +32,20 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
         return usage(ctx, TLB_OPT_OPTIMIZER, text, "adam, adamw or sgd");
     o->optimizer = (tlc_optimizer)i;
     text = tlb_text(a, TLB_OPT_TARGET);
-    i = find_name(targets, 2, text);
-    if (i == 2)
-        return usage(ctx, TLB_OPT_TARGET, text, "cpu or ref");
+    i = find_name(targets, 3, text);
+    if (i == 3)
+        return usage(ctx, TLB_OPT_TARGET, text, "cpu, ref or cuda");
     o->target = (tlc_target)i;
     text = tlb_text(a, TLB_OPT_PRECISION);
     i = find_name(precisions, 2, text);
     if (i == 2)
         return usage(ctx, TLB_OPT_PRECISION, text, "fp32 or fp64");
     o->precision = (tlc_precision)i;
+    text = tlb_text(a, TLB_OPT_BLAS);
+    i = find_name(libraries, 2, text);
+    if (i == 2)
+        return usage(ctx, TLB_OPT_BLAS, text, "none or openblas");
+    o->openblas = i == 1;
     text = tlb_text(a, TLB_OPT_BN);
     i = text ? find_name(policies, 3, text) : TLC_BN_DEFAULT;
     if (i == 3)
@@ -47,6 +53,8 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
     o->bn = (tlc_bn_policy)i;
     if (o->precision == TLC_PRECISION_FP64 && o->target != TLC_TARGET_REF)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--precision fp64 needs --target ref");
+    if (o->openblas && o->target != TLC_TARGET_CPU)
+        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--blas openblas needs --target cpu");
     if (o->nesterov && o->optimizer != TLC_SGD)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--nesterov needs --optimizer sgd");
     return TLC_OK;
@@ -76,6 +84,7 @@ tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out)
         .batch = tlb_int(a, TLB_OPT_BATCH),
         .no_fuse = !tlb_flag(a, TLB_OPT_FUSE),
         .no_reuse = !tlb_flag(a, TLB_OPT_REUSE),
+        .keep_gradients = tlb_flag(a, TLB_OPT_KEEP_GRADIENTS),
         .keep_values = tlb_flag(a, TLB_OPT_KEEP_VALUES),
     };
     read_freeze_rules(ctx, a, &o);

@@ -51,13 +51,13 @@ static int by_multiply_adds(const void *a, const void *b)
 /* One row for each operator, window and kernel of the functions that see a picture. */
 static int collect_usage(tlc_ctx *ctx, const tlc_compilation *c, usage **out)
 {
-    static const char *const names[] = { "features", "head", "step" };
+    static const char *const names[] = { "features", "head", "step", "update" };
     usage *rows = NULL;
     size_t count = 0, cap = 0;
-    for (int f = 0; f < 3; ++f) {
+    for (int f = 0; f < 4; ++f) {
         tlc_func *func = tlc_func_find(c->module, names[f]);
         for (tlc_node *n = func ? func->first : NULL; n; n = n->next) {
-            const tlc_kernel *k = tlc_kernel_choose(n, c->options.target, c->options.precision);
+            const tlc_kernel *k = tlc_kernel_choose(n, &c->options);
             if (!k || (f == 1 && c->plan.trains))
                 continue; /* @head again, inside @step */
             usage row = { tlc_ops[n->op].name, k->report, "", 0, 0 };
@@ -158,7 +158,8 @@ static void print_trained(const tlc_compilation *c)
         printf("%s%s", i ? ", " : "", f->trained_names[i]);
     if (f->n_trained > NAMED)
         printf(", %zu more", f->n_trained - NAMED);
-    printf("; %s (--optimizer)\n", optimizers[c->options.optimizer]);
+    printf("; %s (--optimizer)%s\n", optimizers[c->options.optimizer],
+           c->options.keep_gradients ? "; gradients kept (--keep-gradients)" : "");
 }
 
 static void print_cache(tlc_ctx *ctx, const tlc_compilation *c)

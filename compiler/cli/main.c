@@ -1,12 +1,13 @@
 /* main.c: the command line of tlc; the only place that exits or prints errors. */
 #include "cli.h"
 
+#include "tlb_signal.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static tlc_status run_help(tlc_ctx *ctx, const tlb_args *a)
 {
@@ -19,19 +20,9 @@ static tlc_command_fn *const commands[TLB_CMD_COUNT] = {
     [TLB_CMD_COMPILE] = tlc_cli_compile, [TLB_CMD_INSPECT] = tlc_cli_inspect,
     [TLB_CMD_VERIFY] = tlc_cli_verify,   [TLB_CMD_OPT] = tlc_cli_opt,
     [TLB_CMD_COMPARE] = tlc_cli_compare, [TLB_CMD_SPLIT] = tlc_cli_split,
-    [TLB_CMD_FIT] = tlc_cli_fit,
+    [TLB_CMD_FIT] = tlc_cli_fit,         [TLB_CMD_EXPLAIN] = tlc_cli_explain,
     [TLB_CMD_TLC_HELP] = run_help,
 };
-
-/* A mapped model file that shrinks under us raises SIGBUS; only async-signal-safe calls here. */
-static void on_bus_error(int signal_number)
-{
-    static const char text[] = "tlc: error: a mapped input file became shorter while it was read\n";
-    (void)signal_number;
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-    (void)ignored;
-    _exit(TLC_E_INPUT);
-}
 
 /* jansson leaves things out where memory fails, and tells of it in few places: so its allocations
  * do not return without memory.  No temporary folder stands where JSON is made. */
@@ -91,12 +82,13 @@ int main(int argc, char **argv)
 {
     tlb_args a;
     bool done;
-    signal(SIGBUS, on_bus_error);
     asked = &a;
     json_set_alloc_funcs(json_memory, free);
     tlc_status status = tlb_args_parse(&a, TLB_PROGRAM_TLC, argc, argv, "tlc " TLC_VERSION, &done);
-    if (!status && !done)
+    if (!status && !done) {
+        tlb_catch_shrunk_files(&a);
         status = run_command(&a);
+    }
     errno = 0;
     if ((fflush(stdout) || ferror(stdout)) && !status)
         status = tlb_error(&a, TLC_E_OUTPUT, "E_OUTPUT", NULL, NULL, NULL,
