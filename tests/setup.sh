@@ -3,7 +3,7 @@
 set -eu
 packages="gcc g++ make cmake pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev
 libjansson-dev nettle-dev libxxhash-dev libjpeg-dev libpng-dev libcmocka-dev
-libcairo2-dev fonts-dejavu-core
+libcairo2-dev fonts-dejavu-core libopenblas-dev
 python3-numpy python3-onnx"
 missing=""
 for p in $packages; do
