@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 
-from common import SOURCE, WORK, check, compiled, finish, read_safetensors, run
+from common import SOURCE, TLC, WORK, check, finish, read_safetensors, run
+from tiny import quick_make
 
 sys.path.insert(0, os.path.join(SOURCE, "tests/tools"))
 import training_options as net
@@ -19,8 +20,9 @@ x, y = net.samples()
 
 def trained(source, data, label, *options):
     """The last tensors, optimizer state among them."""
-    where, out = compiled(source, f"fuse_reuse/{label}", "--optimizer", "adam", "--batch", 4, *options, targets=("-j2", "trainer")), \
-        os.path.join(place, label + "_run")
+    where, out = os.path.join(place, label), os.path.join(place, label + "_run")
+    run(TLC, "compile", source, "-o", where, "--optimizer", "adam", "--batch", 4, *options)
+    quick_make(where, "trainer")
     run(os.path.join(where, "trainer"), "train", "--data", data, "--valid", 0, "--epochs", 2, "--lr", 0.01, "--out", out, "-q")
     with open(os.path.join(out, "last.json")) as f:
         return read_safetensors(os.path.join(out, json.load(f)["file"]))

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from common import LONG, SOURCE, WORK, check, compiled, finish, read_safetensors, run, steps
-from tiny import demo_net
+from common import LONG, SOURCE, TLC, WORK, check, finish, read_safetensors, run, steps
+from tiny import demo_net, quick_make
 
 sys.path.insert(0, os.path.join(SOURCE, "tests/tools"))
 import training_options as options
@@ -30,12 +30,12 @@ FP64 = ["--target", "ref", "--precision", "fp64"]
 
 
 def folder(kind, keeps, *target):
-    name = "options/" + "_".join([kind, "kept" if keeps else "fused", *(t.strip("-") for t in target)])
-    if os.path.exists(os.path.join(WORK, name, "trainer")):
-        return os.path.join(WORK, name)
-    return compiled(os.path.join(place, "net.tir"), name, "--replace-head", options.CLASSES, "--optimizer", kind, "--batch",
-                    options.BATCH, "--label-smoothing", options.SMOOTHING, *(["--keep-gradients"] if keeps else []), *target,
-                    targets=("-j2", "trainer"))
+    where = os.path.join(place, "_".join([kind, "kept" if keeps else "fused", *(t.strip("-") for t in target)]))
+    if not os.path.exists(os.path.join(where, "trainer")):
+        run(TLC, "compile", os.path.join(place, "net.tir"), "-o", where, "--replace-head", options.CLASSES, "--optimizer", kind,
+            "--batch", options.BATCH, "--label-smoothing", options.SMOOTHING, *(["--keep-gradients"] if keeps else []), *target)
+        quick_make(where, "trainer")
+    return where
 
 
 def command(where, given, out, *more):
