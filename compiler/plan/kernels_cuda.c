@@ -1,0 +1,292 @@
+/* kernels_cuda.c: the rows of the CUDA kernels: what each serves, and how many blocks it takes.
+ *
+ * They lie over plain layouts and take the fields of the reference kernels, so a row borrows the
+ * reference's literal and its conditions.  What is added is the launch: one of a few shapes.
+ * Elements are float; labels and the positions of maxima are the integers that go with them.
+ */
+#include "kernels_ref.h"
+
+enum {
+    THREADS = 256, /* TLK_CUDA_THREADS */
+    TILE = 64,     /* TLK_GEMM_TILE */
+    MOST_ALONG_YZ = 65535
+};
+
+/* --- launches --------------------------------------------------------------------- */
+
+/* A thread for each of `elems` elements of a value like `v`: of a picture, if it has n. */
+static tlc_launch elements(const tlc_value *v)
+{
+    int64_t elems = tlc_shape_elems(&v->shape);
+    bool has_n = tlc_shape_has_n(&v->shape);
+    return (tlc_launch){ has_n ? elems : 0, has_n ? 0 : elems, THREADS, 1, 1 };
+}
+
+static tlc_launch each_result(const tlc_node *n)
+{
+    return elements(n->out[0]);
+}
+
+static tlc_launch each_weight(const tlc_node *n)
+{
+    return elements(n->in[0]);
+}
+
+static tlc_launch blocks(int64_t count)
+{
+    return (tlc_launch){ 0, count, 1, 1, 1 };
+}
+
+/* A block for each element of the first result, which has no n. */
+static tlc_launch block_a_result(const tlc_node *n)
+{
+    tlc_launch l = elements(n->out[0]);
+    l.per_block = 1;
+    return l;
+}
+
+/* A block for each channel of operand 0. */
+static tlc_launch block_a_channel(const tlc_node *n)
+{
+    return blocks(n->in[0]->shape.dim[1]);
+}
+
+/* A block for each row along `axis` of operand 0. */
+static tlc_launch block_a_row(const tlc_node *n, int64_t row)
+{
+    tlc_launch l = elements(n->in[0]);
+    l.a_picture /= row;
+    l.fixed /= row;
+    l.per_block = 1;
+    return l;
+}
+
+/* Tiles of a product of `rows` by a_picture * n + fixed columns. */
+static tlc_launch tiles(int64_t rows, int64_t a_picture, int64_t fixed, int64_t groups)
+{
+    return (tlc_launch){ a_picture, fixed, TILE, (rows + TILE - 1) / TILE, groups };
+}
+
+/* The columns are the rows of `v`, pictures or what stands for them, each `pixels` wide. */
+static tlc_launch tiles_by_picture(const tlc_value *v, int64_t rows, int64_t pixels,
+                                   int64_t groups)
+{
+    bool has_n = tlc_shape_has_n(&v->shape);
+    return tiles(rows, has_n ? pixels : 0, has_n ? 0 : v->shape.dim[0] * pixels, groups);
+}
+
+/* --- what is served ------------------------------------------------------------------ */
+
+static bool is_float(const tlc_value *v)
+{
+    return v->type == TLC_F32;
+}
+
+static bool all_float(const tlc_node *n)
+{
+    for (int i = 0; i < n->n_in; ++i)
+        if (n->in[i] && !is_float(n->in[i]))
+            return false;
+    for (int i = 0; i < n->n_out; ++i)
+        if (!is_float(n->out[i]))
+            return false;
+    return true;
+}
+
+/* Float but for one operand or result that is of integers by its nature. */
+static bool first_float(const tlc_node *n)
+{
+    return is_float(n->in[0]);
+}
+
+static bool fits(tlc_launch l)
+{
+    return l.y <= MOST_ALONG_YZ && l.z <= MOST_ALONG_YZ;
+}
+
+/* A row of kernels.def whose literal and conditions are those of reference kernel `ref`. */
+#define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn)                                \
+    static bool name##_serves(const tlc_node *n)                                     \
+    {                                                                                \
+        return type_ok(n) && tlc_kernel_fns_ref_##ref.serves(n) &&                   \
+               fits(launch_fn(n));                                                   \
+    }                                                                                \
+    static void name##_literal(tlc_cwriter *w, const tlc_node *n)                    \
+    {                                                                                \
+        tlc_kernel_fns_ref_##ref.literal(w, n);                                      \
+    }                                                                                \
+    const tlc_kernel_fns tlc_kernel_fns_cuda_##name = {                              \
+        .serves = name##_serves,                                                     \
+        .layouts = plain_layouts,                                                    \
+        .literal = name##_literal,                                                   \
+        .launch = launch_fn,                                                         \
+    }
+#define CUDA_KERNEL(name, launch_fn) CUDA_KERNEL_OF(name, name, all_float, launch_fn)
+
+#define TLC_KERNEL(name, OP, TARGET, flags, header, report) TLC_DECLARE_##TARGET(name)
+#define TLC_DECLARE_CPU(name)
+#define TLC_DECLARE_CUDA(name)
+#define TLC_DECLARE_REF(name) extern const tlc_kernel_fns tlc_kernel_fns_##name;
+#include "kernels.def"
+#undef TLC_KERNEL
+
+/* --- convolution ------------------------------------------------------------------------ */
+
+static int64_t pixels(const tlc_value *v)
+{
+    return v->shape.dim[2] * v->shape.dim[3];
+}
+
+static int64_t groups_of(const tlc_node *n)
+{
+    return n->op == TLC_OP_CONV2D ? TLC_ATTRS(n, tlc_conv2d_attrs)->groups
+                                  : TLC_ATTRS(n, tlc_conv2d_grad_attrs)->groups;
+}
+
+static tlc_launch conv2d_launch(const tlc_node *n)
+{
+    const tlc_value *y = n->out[0];
+    int64_t groups = groups_of(n);
+    return tiles_by_picture(y, y->shape.dim[1] / groups, pixels(y), groups);
+}
+CUDA_KERNEL(conv2d, conv2d_launch);
+
+static tlc_launch conv2d_grad_x_launch(const tlc_node *n)
+{
+    return conv2d_launch(n); /* the result is dx, its channels are x's */
+}
+CUDA_KERNEL(conv2d_grad_x, conv2d_grad_x_launch);
+
+static tlc_launch conv2d_grad_w_launch(const tlc_node *n)
+{
+    const int64_t *w = n->out[0]->shape.dim;
+    int64_t groups = groups_of(n);
+    return tiles(w[0] / groups, 0, w[1] * w[2] * w[3], groups);
+}
+CUDA_KERNEL(conv2d_grad_w, conv2d_grad_w_launch);
+
+/* One input channel a group: the weight's second axis. */
+static bool is_depthwise(const tlc_node *n)
+{
+    const tlc_value *w = n->op == TLC_OP_CONV2D_GRAD_W ? n->out[0] : n->in[1];
+    return all_float(n) && groups_of(n) > 1 && w->shape.dim[1] == 1;
+}
+CUDA_KERNEL_OF(depthwise, conv2d, is_depthwise, each_result);
+CUDA_KERNEL_OF(depthwise_grad_x, conv2d_grad_x, is_depthwise, each_result);
+CUDA_KERNEL_OF(depthwise_grad_w, conv2d_grad_w, is_depthwise, block_a_result);
+
+/* --- linear -------------------------------------------------------------------------------- */
+
+/* Rows of the product are the result's second axis, its columns the first. */
+static tlc_launch linear_launch(const tlc_node *n)
+{
+    return tiles_by_picture(n->out[0], n->out[0]->shape.dim[1], 1, 1);
+}
+CUDA_KERNEL(linear, linear_launch);
+CUDA_KERNEL(matmul, linear_launch);
+CUDA_KERNEL(linear_grad_x, linear_launch);
+
+static tlc_launch weight_tiles(const tlc_value *w)
+{
+    return tiles(w->shape.dim[0], 0, w->shape.dim[1], 1);
+}
+
+static tlc_launch linear_grad_w_launch(const tlc_node *n)
+{
+    return weight_tiles(n->out[0]);
+}
+CUDA_KERNEL(linear_grad_w, linear_grad_w_launch);
+
+static tlc_launch linear_update_launch(const tlc_node *n)
+{
+    return weight_tiles(n->in[0]);
+}
+CUDA_KERNEL(linear_sgd, linear_update_launch);
+CUDA_KERNEL(linear_adam, linear_update_launch);
+
+/* --- the rest --------------------------------------------------------------------------------- */
+
+CUDA_KERNEL(batch_norm, each_result);
+CUDA_KERNEL(batch_norm_grad, each_result);
+CUDA_KERNEL(batch_norm_train, block_a_channel);
+CUDA_KERNEL(batch_norm_train_grad_scale, block_a_channel);
+CUDA_KERNEL(batch_norm_train_grad_x, each_result);
+CUDA_KERNEL(batch_norm_stats, each_weight);
+
+CUDA_KERNEL(act, each_result);
+CUDA_KERNEL(act_grad, each_result);
+CUDA_KERNEL(binary, each_result);
+CUDA_KERNEL(unary, each_result);
+CUDA_KERNEL(dropout, each_result);
+
+static tlc_launch along_axis(const tlc_node *n)
+{
+    return block_a_row(n, n->in[0]->shape.dim[TLC_ATTRS(n, tlc_axis_attrs)->axis]);
+}
+CUDA_KERNEL(softmax, along_axis);
+CUDA_KERNEL(softmax_grad, along_axis);
+
+static tlc_launch over_classes(const tlc_node *n)
+{
+    return block_a_row(n, n->in[0]->shape.dim[1]);
+}
+CUDA_KERNEL_OF(cross_entropy, cross_entropy, first_float, over_classes);
+CUDA_KERNEL_OF(cross_entropy_grad, cross_entropy_grad, first_float, over_classes);
+
+CUDA_KERNEL(max_pool2d, each_result);
+CUDA_KERNEL(avg_pool2d, each_result);
+CUDA_KERNEL_OF(max_pool2d_positions, max_pool2d_positions, first_float, each_result);
+CUDA_KERNEL_OF(max_pool2d_grad, max_pool2d_grad, first_float, each_result);
+CUDA_KERNEL(avg_pool2d_grad, each_result);
+
+CUDA_KERNEL(reduce_mean, each_result);
+CUDA_KERNEL(reduce_mean_grad, each_result);
+CUDA_KERNEL(sum_to, block_a_result);
+CUDA_KERNEL(bias_grad, block_a_channel);
+
+static tlc_launch layer_norm_launch(const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape;
+    int axis = (int)TLC_ATTRS(n, tlc_layer_norm_attrs)->axis;
+    return block_a_row(n, product(x->dim + axis, x->rank - axis));
+}
+CUDA_KERNEL(layer_norm, layer_norm_launch);
+CUDA_KERNEL(lrn, each_result);
+
+CUDA_KERNEL(pad, each_result);
+CUDA_KERNEL(transpose, each_result);
+CUDA_KERNEL(slice, each_result);
+CUDA_KERNEL(concat, each_result);
+CUDA_KERNEL(copy, each_result);
+
+/* Threads stand at x and look for their place in dy, so the fields are others than the
+ * reference's, which walks dy. */
+static bool slice_grad_serves(const tlc_node *n)
+{
+    return all_float(n) && tlc_kernel_fns_ref_slice_grad.serves(n);
+}
+
+static void slice_grad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_slice_attrs *a = &TLC_ATTRS(n, tlc_slice_grad_attrs)->slice;
+    const tlc_shape *x = &n->out[0]->shape;
+    tlc_shape p = picture(x), q = picture(&n->in[0]->shape);
+    int skip = batch_axes(x);
+    tlc_w(w, "{ .batch = %" PRId64 ", .rank = %d", picture_batch(x), p.rank);
+    w_list(w, "dim", p.dim, p.rank);
+    w_list(w, "dy_dim", q.dim, q.rank);
+    w_list(w, "start", a->starts.v + skip, p.rank);
+    w_list(w, "step", a->steps.v + skip, p.rank);
+    tlc_w(w, " }");
+}
+
+const tlc_kernel_fns tlc_kernel_fns_cuda_slice_grad = {
+    .serves = slice_grad_serves,
+    .layouts = plain_layouts,
+    .literal = slice_grad_literal,
+    .launch = each_result,
+};
+
+CUDA_KERNEL(accumulate, each_weight);
+CUDA_KERNEL(sgd, each_weight);
+CUDA_KERNEL(adam, each_weight);

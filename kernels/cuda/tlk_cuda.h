@@ -1,0 +1,138 @@
+/* tlk_cuda.h: what the CUDA kernels share: types, pointers, sums over a block.
+ *
+ * A kernel K is a struct of literals (fields as those of the reference's, ref/) and one function
+ * for every thread:
+ *
+ *     TLK_DEVICE void tlk_cuda_K_run(const tlk_cuda_K &s, const tlk_cuda_frame &f, OPERANDS..., RESULTS...);
+ *
+ * The emitted __global__ function passes a constexpr literal, so that everything about the shape
+ * folds.  Values lie in plain NCHW order.  Sums run in an order that follows from the shape
+ * alone and nothing is added atomically: the same bits on two runs, and a picture's values
+ * do not depend on n.
+ *
+ * The same text compiles as plain C++ where tlk_cuda_emu.h stands in for the device: there
+ * pointers and shared memory check every access.  So kernels name them by tlk_ptr and
+ * TLK_SHARED, and index them; they use no vector types.
+ */
+#ifndef TLK_CUDA_H
+#define TLK_CUDA_H
+
+#if defined(__CUDACC_RTC__) /* no headers of the system there */
+typedef signed char int8_t;
+typedef unsigned char uint8_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long int64_t;
+typedef unsigned long uint64_t;
+#define INFINITY __builtin_bit_cast(float, 0x7f800000)
+#else
+#include <math.h>
+#include <stdint.h>
+#endif
+
+#include "tlk_cuda_frame.h"
+
+#if defined(__CUDACC__)
+#define TLK_DEVICE static __device__ __forceinline__
+#define TLK_METHOD __device__ __forceinline__
+#define TLK_UNROLL _Pragma("unroll")
+/* An array that the block's threads share. */
+#define TLK_SHARED(type, name, count) __shared__ type name[count]
+template <class T> using tlk_ptr = T *;
+/* `elems` values at `at`: known bounds, for the emulation to check. */
+template <class T> TLK_DEVICE T *tlk_view(T *at, int64_t) { return at; }
+/* The same, and every one of them is written by the kernel before anything reads it. */
+template <class T> TLK_DEVICE T *tlk_fresh(T *at, int64_t) { return at; }
+template <class T> TLK_DEVICE T *tlk_writable(const T *p) { return const_cast<T *>(p); }
+#else
+#include "tlk_cuda_emu.h"
+#endif
+
+constexpr int TLK_CUDA_THREADS = 256; /* of a block, in every kernel */
+constexpr int TLK_CUDA_WARP = 32;
+constexpr int TLK_CUDA_RANK = 8;
+
+enum tlk_act { TLK_ACT_NONE, TLK_ACT_RELU, TLK_ACT_CLIP };
+
+TLK_DEVICE int64_t tlk_cuda_pictures(int64_t batch, int64_t n) { return batch ? batch : n; }
+
+/* This thread's element where each thread has one. */
+TLK_DEVICE int64_t tlk_cuda_index()
+{
+    return (int64_t)blockIdx.x * TLK_CUDA_THREADS + threadIdx.x;
+}
+
+/* NaN passes through both, as in PyTorch. */
+TLK_DEVICE float tlk_cuda_activate(tlk_act act, double lo, double hi, float v)
+{
+    if (act == TLK_ACT_RELU)
+        return v < 0 ? 0 : v;
+    if (act == TLK_ACT_CLIP)
+        return v < (float)lo ? (float)lo : v > (float)hi ? (float)hi : v;
+    return v;
+}
+
+/* Loops over axes have a fixed length and unroll: then a shape's numbers are constants in the code
+ * and not an array in memory. */
+
+/* Offset of flat row-major index `i` over dim[rank] in an array of other strides. */
+TLK_DEVICE int64_t tlk_cuda_offset(int64_t i, int rank, const int64_t *dim, const int64_t *stride)
+{
+    int64_t at = 0;
+TLK_UNROLL
+    for (int k = TLK_CUDA_RANK - 1; k >= 0; --k)
+        if (k < rank) {
+            at += i % dim[k] * stride[k];
+            i /= dim[k];
+        }
+    return at;
+}
+
+TLK_DEVICE constexpr int64_t tlk_cuda_product(int rank, const int64_t *dim)
+{
+    int64_t product = 1;
+    TLK_UNROLL
+    for (int k = 0; k < TLK_CUDA_RANK; ++k)
+        product *= k < rank ? dim[k] : 1;
+    return product;
+}
+
+TLK_DEVICE float tlk_cuda_larger(float a, float b)
+{
+    return b > a ? b : a;
+}
+
+/* Sum over the block's threads, to all of them: within each warp by halves, then the warps in
+ * order.  Every thread of the block calls it. */
+TLK_DEVICE float tlk_cuda_sum(float v)
+{
+    TLK_SHARED(float, part, TLK_CUDA_THREADS / TLK_CUDA_WARP);
+    for (int d = TLK_CUDA_WARP / 2; d > 0; d /= 2)
+        v += __shfl_down_sync(0xffffffffu, v, d);
+    if (threadIdx.x % TLK_CUDA_WARP == 0)
+        part[threadIdx.x / TLK_CUDA_WARP] = v;
+    __syncthreads();
+    float sum = 0;
+    for (int w = 0; w < TLK_CUDA_THREADS / TLK_CUDA_WARP; ++w)
+        sum += part[w];
+    __syncthreads(); /* before the next call writes there */
+    return sum;
+}
+
+/* The largest over the block's threads, to all of them. */
+TLK_DEVICE float tlk_cuda_most(float v)
+{
+    TLK_SHARED(float, part, TLK_CUDA_THREADS / TLK_CUDA_WARP);
+    for (int d = TLK_CUDA_WARP / 2; d > 0; d /= 2)
+        v = tlk_cuda_larger(v, __shfl_down_sync(0xffffffffu, v, d));
+    if (threadIdx.x % TLK_CUDA_WARP == 0)
+        part[threadIdx.x / TLK_CUDA_WARP] = v;
+    __syncthreads();
+    float most = part[0];
+    for (int w = 1; w < TLK_CUDA_THREADS / TLK_CUDA_WARP; ++w)
+        most = tlk_cuda_larger(most, part[w]);
+    __syncthreads();
+    return most;
+}
+
+#endif

@@ -1,0 +1,189 @@
+/* tlk_cuda_conv2d.h: convolution and its gradients as products (implicit GEMM): the matrix of
+ * patches is never stored, its elements are read where they lie.  Block z is the group.
+ *
+ *                 m                 n                    k
+ *     forward     output channel    output pixel         input channel, tap
+ *     grad x      input channel     input pixel          output channel, tap
+ *     grad w      output channel    input channel, tap   output pixel
+ *
+ * Pixels of all pictures are one axis.
+ */
+#ifndef TLK_CUDA_CONV2D_H
+#define TLK_CUDA_CONV2D_H
+
+#include "tlk_cuda_gemm.h"
+
+#define TLK_CUDA_CONV2D_FIELDS                             \
+    int64_t batch;                                         \
+    int ic, h, w, oc, oh, ow, kh, kw, groups;              \
+    int stride_h, stride_w, dilation_h, dilation_w;        \
+    int pad_top, pad_left
+
+struct tlk_cuda_conv2d {
+    TLK_CUDA_CONV2D_FIELDS;
+    tlk_act act;
+    double lo, hi;
+};
+
+/* x of one channel plane under a tap of the window at (oh, ow); 0 in the padding. */
+template <class S>
+TLK_DEVICE float tlk_conv_tap(const S &s, tlk_ptr<const float> x, int64_t plane, int oh, int ow,
+                              int kh, int kw)
+{
+    int h = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
+    int w = ow * s.stride_w - s.pad_left + kw * s.dilation_w;
+    bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
+    return inside ? x[plane * (s.h * s.w) + (int64_t)h * s.w + w] : 0.0f;
+}
+
+/* The window whose tap lies at `at` of the padded axis; -1: none. */
+TLK_DEVICE int tlk_conv_window(int at, int stride, int windows)
+{
+    return at >= 0 && at % stride == 0 && at / stride < windows ? at / stride : -1;
+}
+
+/* dy where a tap of some window met x(h, w); 0: none did. */
+template <class S>
+TLK_DEVICE float tlk_conv_met(const S &s, tlk_ptr<const float> dy, int64_t plane, int h, int w,
+                              int kh, int kw)
+{
+    int oh = tlk_conv_window(h + s.pad_top - kh * s.dilation_h, s.stride_h, s.oh);
+    int ow = tlk_conv_window(w + s.pad_left - kw * s.dilation_w, s.stride_w, s.ow);
+    return oh >= 0 && ow >= 0 ? dy[plane * (s.oh * s.ow) + (int64_t)oh * s.ow + ow] : 0.0f;
+}
+
+/* --- forward ------------------------------------------------------------------- */
+
+/* Bias, residual and activation, and the store. */
+TLK_DEVICE void tlk_conv_store(const tlk_cuda_conv2d &s, int64_t at, int oc, float sum,
+                               tlk_ptr<const float> bias, tlk_ptr<const float> residual,
+                               tlk_ptr<float> y)
+{
+    if (bias)
+        sum += bias[oc];
+    if (residual)
+        sum += residual[at];
+    y[at] = tlk_cuda_activate(s.act, s.lo, s.hi, sum);
+}
+
+struct tlk_conv_job {
+    const tlk_cuda_conv2d &s;
+    int64_t pictures;
+    int group;
+    tlk_ptr<const float> x, w, bias, residual;
+    tlk_ptr<float> y;
+    static constexpr bool a_by_k = true, b_by_k = false;
+
+    TLK_METHOD int rows() const { return s.oc / s.groups; }
+    TLK_METHOD int columns() const { return (int)pictures * s.oh * s.ow; }
+    TLK_METHOD int depth() const { return s.ic / s.groups * s.kh * s.kw; }
+    TLK_METHOD float a(int m, int k) const
+    {
+        return w[(int64_t)(group * rows() + m) * depth() + k];
+    }
+    TLK_METHOD float b(int k, int n) const
+    {
+        int p = n / (s.oh * s.ow), at = n % (s.oh * s.ow), tap = k % (s.kh * s.kw);
+        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + k / (s.kh * s.kw);
+        return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD void put(int m, int n, float sum) const
+    {
+        int oc = group * rows() + m, p = n / (s.oh * s.ow), at = n % (s.oh * s.ow);
+        tlk_conv_store(s, ((int64_t)p * s.oc + oc) * (s.oh * s.ow) + at, oc, sum, bias, residual, y);
+    }
+};
+
+TLK_DEVICE void tlk_cuda_conv2d_run(const tlk_cuda_conv2d &s, const tlk_cuda_frame &f,
+                                    tlk_ptr<const float> x, tlk_ptr<const float> w,
+                                    tlk_ptr<const float> bias, tlk_ptr<const float> residual,
+                                    tlk_ptr<float> y)
+{
+    tlk_cuda_gemm(tlk_conv_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, x, w, bias,
+                                residual, y });
+}
+
+/* --- gradients ------------------------------------------------------------------ */
+
+struct tlk_cuda_conv2d_grad_x {
+    TLK_CUDA_CONV2D_FIELDS;
+};
+
+struct tlk_conv_grad_x_job {
+    const tlk_cuda_conv2d_grad_x &s;
+    int64_t pictures;
+    int group;
+    tlk_ptr<const float> dy, w;
+    tlk_ptr<float> dx;
+    static constexpr bool a_by_k = false, b_by_k = false;
+
+    TLK_METHOD int rows() const { return s.ic / s.groups; }
+    TLK_METHOD int columns() const { return (int)pictures * s.h * s.w; }
+    TLK_METHOD int depth() const { return s.oc / s.groups * s.kh * s.kw; }
+    TLK_METHOD float a(int m, int k) const
+    {
+        int taps = s.kh * s.kw, oc = group * (s.oc / s.groups) + k / taps;
+        return w[((int64_t)oc * rows() + m) * taps + k % taps];
+    }
+    TLK_METHOD float b(int k, int n) const
+    {
+        int p = n / (s.h * s.w), at = n % (s.h * s.w), tap = k % (s.kh * s.kw);
+        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups) + k / (s.kh * s.kw);
+        return tlk_conv_met(s, dy, plane, at / s.w, at % s.w, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD void put(int m, int n, float sum) const
+    {
+        int p = n / (s.h * s.w), at = n % (s.h * s.w);
+        dx[((int64_t)p * s.ic + group * rows() + m) * (s.h * s.w) + at] = sum;
+    }
+};
+
+TLK_DEVICE void tlk_cuda_conv2d_grad_x_run(const tlk_cuda_conv2d_grad_x &s,
+                                           const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                           tlk_ptr<const float> w, tlk_ptr<float> dx)
+{
+    tlk_cuda_gemm(tlk_conv_grad_x_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, w,
+                                       dx });
+}
+
+struct tlk_cuda_conv2d_grad_w {
+    TLK_CUDA_CONV2D_FIELDS;
+};
+
+struct tlk_conv_grad_w_job {
+    const tlk_cuda_conv2d_grad_w &s;
+    int64_t pictures;
+    int group;
+    tlk_ptr<const float> dy, x;
+    tlk_ptr<float> dw;
+    static constexpr bool a_by_k = true, b_by_k = true;
+
+    TLK_METHOD int rows() const { return s.oc / s.groups; }
+    TLK_METHOD int columns() const { return s.ic / s.groups * s.kh * s.kw; }
+    TLK_METHOD int depth() const { return (int)pictures * s.oh * s.ow; }
+    TLK_METHOD float a(int m, int k) const
+    {
+        int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow);
+        return dy[((int64_t)p * s.oc + group * rows() + m) * (s.oh * s.ow) + at];
+    }
+    TLK_METHOD float b(int k, int n) const
+    {
+        int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow), tap = n % (s.kh * s.kw);
+        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n / (s.kh * s.kw);
+        return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD void put(int m, int n, float sum) const
+    {
+        dw[(int64_t)(group * rows() + m) * columns() + n] = sum;
+    }
+};
+
+TLK_DEVICE void tlk_cuda_conv2d_grad_w_run(const tlk_cuda_conv2d_grad_w &s,
+                                           const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                           tlk_ptr<const float> x, tlk_ptr<float> dw)
+{
+    tlk_cuda_gemm(tlk_conv_grad_w_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, x,
+                                       dw });
+}
+
+#endif

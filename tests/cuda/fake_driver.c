@@ -1,0 +1,145 @@
+/* fake_driver.c: libcuda.so.1 for tests: a device of compute capability 8.6 whose kernels run on the
+ * CPU under tlk_cuda_emu.h.
+ *
+ * A module's image is a shared library (fake_nvrtc.c makes it); a launch is a call of its
+ * tlk_emu_launch.  Memory is filled with the pattern of what nobody wrote, and has redzones by
+ * being known to the emulation.  What the emulation finds becomes the error of the launch.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MAX_REGIONS = 256, WORD = 4, INVALID = 1, NO_MEMORY = 2, NOT_FOUND = 500, FAILED = 719 };
+
+/* As tlk_cuda_emu.h has them. */
+typedef struct mark { uint32_t write_epoch, writer, read_epoch, reader; } mark;
+typedef struct region { char *base; size_t bytes; mark *marks; } region;
+typedef void kernel_fn(void);
+typedef const char *launch_fn(kernel_fn *kernel, const char *name, const unsigned grid[3],
+                              unsigned threads, const void *frame, const region *regions,
+                              int n_regions);
+typedef struct function { kernel_fn *kernel; launch_fn *launch; char name[96]; } function;
+
+static const uint32_t pattern = 0x7fbadbadu;
+static region regions[MAX_REGIONS];
+static int n_regions;
+static char finding[512];
+static const char *last_text = "fake driver";
+
+int cuInit(unsigned flags) { return (int)flags; }
+int cuDeviceGetCount(int *n) { *n = getenv("FAKE_CUDA_NO_DEVICE") ? 0 : 1; return 0; }
+int cuDeviceGet(int *device, int i) { *device = i; return 0; }
+int cuCtxSetCurrent(void *context) { return context ? 0 : INVALID; }
+int cuCtxSynchronize(void) { return 0; }
+
+int cuDeviceGetName(char *name, int n, int device)
+{
+    snprintf(name, (size_t)n, "emulated device %d", device);
+    return 0;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int device)
+{
+    enum { MAJOR = 75, MINOR = 76 };
+    (void)device;
+    *value = attribute == MAJOR ? 8 : attribute == MINOR ? 6 : 1;
+    return 0;
+}
+
+int cuDevicePrimaryCtxRetain(void **context, int device)
+{
+    static int here;
+    (void)device;
+    *context = &here;
+    return 0;
+}
+
+int cuGetErrorString(int error, const char **text)
+{
+    *text = error == FAILED ? finding : last_text;
+    return 0;
+}
+
+/* --- memory ------------------------------------------------------------------------ */
+
+int cuMemAllocManaged(uint64_t *at, size_t bytes, unsigned flags)
+{
+    bytes = (bytes + 63) / 64 * 64;
+    (void)flags;
+    if (n_regions == MAX_REGIONS)
+        return NO_MEMORY;
+    region r = { aligned_alloc(64, bytes), bytes, NULL };
+    r.marks = mmap(NULL, bytes / WORD * sizeof(mark), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!r.base || r.marks == MAP_FAILED)
+        return NO_MEMORY;
+    for (size_t i = 0; i < bytes; i += WORD)
+        memcpy(r.base + i, &pattern, WORD);
+    regions[n_regions++] = r;
+    *at = (uint64_t)(uintptr_t)r.base;
+    return 0;
+}
+
+int cuMemFree_v2(uint64_t at)
+{
+    for (int i = 0; i < n_regions; ++i)
+        if ((uint64_t)(uintptr_t)regions[i].base == at) {
+            munmap(regions[i].marks, regions[i].bytes / WORD * sizeof(mark));
+            free(regions[i].base);
+            regions[i] = regions[--n_regions];
+            return 0;
+        }
+    return INVALID;
+}
+
+/* --- modules ------------------------------------------------------------------------ */
+
+/* The image says its own length first: an 8-byte number, then the library. */
+int cuModuleLoadData(void **module, const void *image)
+{
+    uint64_t bytes;
+    char path[] = "/tmp/fake-module-XXXXXX";
+    memcpy(&bytes, image, sizeof bytes);
+    int fd = mkstemp(path);
+    if (fd < 0 || write(fd, (const char *)image + sizeof bytes, bytes) != (ssize_t)bytes)
+        return INVALID;
+    close(fd);
+    *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!*module)
+        last_text = dlerror();
+    unlink(path);
+    return *module ? 0 : INVALID;
+}
+
+int cuModuleGetFunction(void **out, void *module, const char *name)
+{
+    function *f = calloc(1, sizeof *f);
+    void *kernel = dlsym(module, name), *launch = dlsym(module, "tlk_emu_launch");
+    if (!f || !kernel || !launch)
+        return NOT_FOUND;
+    memcpy(&f->kernel, &kernel, sizeof kernel);
+    memcpy(&f->launch, &launch, sizeof launch);
+    snprintf(f->name, sizeof f->name, "%s", name);
+    *out = f;
+    return 0;
+}
+
+int cuLaunchKernel(void *handle, unsigned x, unsigned y, unsigned z, unsigned threads,
+                   unsigned threads_y, unsigned threads_z, unsigned shared, void *stream,
+                   void **arguments, void **extra)
+{
+    const function *f = handle;
+    const unsigned grid[3] = { x, y, z };
+    if (x == 0 || y == 0 || z == 0 || threads_y != 1 || threads_z != 1 || shared || stream || extra)
+        return INVALID;
+    const char *found = f->launch(f->kernel, f->name, grid, threads, arguments[0], regions,
+                                  n_regions);
+    if (found)
+        snprintf(finding, sizeof finding, "%s", found);
+    return found ? FAILED : 0;
+}

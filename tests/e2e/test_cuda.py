@@ -1,0 +1,217 @@
+"""Target cuda without a GPU: its kernels run on the CPU under tests/cuda/tlk_cuda_emu.h, which checks every access.
+
+The programs are those that a user builds; only the driver and NVRTC that they open by name are the tests' own
+(tests/cuda/fake_driver.c, fake_nvrtc.c).  TLC_LONG=1: every operator's case, trajectories of convolutional networks.
+Arguments: cases of test_gradients.py to try alone."""
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+
+import test_gradients
+import test_trajectories
+from common import DATA, LONG, SOURCE, TLC, WORK, check, compiled, finish, run, steps
+
+CUDA = os.path.join(SOURCE, "tests/cuda")
+FAKE = os.path.join(WORK, "cuda_fake")
+LOG = os.path.join(WORK, "cuda_compiled")
+SHORT = ["conv2d_groups", "batch_norm_train"]
+ARCHITECTURES = [75, 80, 86, 89, 90]
+PARTS = ("kernels", "kernels/ref", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
+ALLOWED = 1e-5
+
+
+def libraries():
+    """The driver and compiler that programs find in FAKE."""
+    os.makedirs(FAKE, exist_ok=True)
+    for source, name in (("fake_driver.c", "libcuda.so.1"), ("fake_nvrtc.c", "libnvrtc.so.13")):
+        run("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", os.path.join(CUDA, source), "-o",
+            os.path.join(FAKE, name), "-ldl")
+
+
+def with_device():
+    os.environ.update(CFLAGS="-O0", LD_LIBRARY_PATH=FAKE, TLC_CUDA_EMU=CUDA, FAKE_NVRTC_LOG=LOG, XDG_CACHE_HOME=os.path.join(WORK, "cuda_cache"))
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+    os.makedirs(os.environ["XDG_CACHE_HOME"])
+
+
+def compilations():
+    return len(open(LOG).readlines()) if os.path.exists(LOG) else 0
+
+
+def planted():
+    """The emulation finds what is planted, and nothing where nothing is."""
+    program = os.path.join(WORK, "cuda_planted")
+    run("g++", "-std=c++20", "-O1", "-U_FORTIFY_SOURCE", "-Wall", "-Wextra", "-Werror", "-x", "c++", f"-I{CUDA}",
+        f"-I{SOURCE}/kernels/cuda", os.path.join(CUDA, "planted.cu"), "-o", program)
+    for line in run(program, code=None).stdout.splitlines():
+        check(line.startswith("ok"), line)
+
+
+def dump(source, name, n, target, *options):
+    """Losses, logits and tensors after one step on `target`."""
+    folder = os.path.join(WORK, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    run(TLC, "compile", source, "-o", folder, "--target", target, "--optimizer", "sgd", "--batch", 3, "-q", *options)
+    device = [os.path.join(folder, "src/runtime/cuda", f) for f in os.listdir(f"{folder}/src/runtime/cuda") if f.endswith(".c")] \
+        if target == "cuda" else []
+    program, out = os.path.join(folder, "stepdump"), os.path.join(folder, "step.bin")
+    run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", *includes(folder), f"{folder}/model.c",
+        f"{folder}/src/the_model.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
+    run(program, f"{folder}/weights.bin", n, out)
+    return np.fromfile(out, np.float32)
+
+
+def step_of(case):
+    """One operator, forward and backward, beside the reference's."""
+    name, shape, z, ops = case
+    source = os.path.join(WORK, "cuda.tir")
+    random.seed(name)
+    with open(source, "w") as f:
+        f.write(test_gradients.text(shape, z, ops))
+    policy = name.split("_")[-1] if name in ("batch_norm_frozen", "batch_norm_stats") else "train"
+    want, got = (dump(source, f"cuda_step_{t}", 3, t, "--bn", policy) for t in ("ref", "cuda"))
+    off = float(np.max(np.abs(got - want))) / max(1.0, float(np.max(np.abs(want)))) if got.shape == want.shape else np.inf
+    check(off <= ALLOWED, f"{name}: a step is off by {off:.1e} of the largest, allowed {ALLOWED:.0e}")
+
+
+def trajectory(case):
+    """A whole run within the bound of generate.py, the loss of every step."""
+    base = os.path.join(DATA, "trajectories", case)
+    info = json.load(open(os.path.join(base, "case.json")))
+    f64, f32 = (json.load(open(f"{base}.{k}.json")) for k in ("f64", "f32"))
+    before = compilations()
+    out, evaluation = test_trajectories.train(case, info, case + "_cuda", "--target", "cuda")
+    losses = [s["loss"] for s in steps(out) if s["type"] == "step"]
+    check(len(losses) == len(f64["losses"]), f"{case}: {len(losses)} steps")
+    worst = max(abs(l - w) / test_trajectories.bound(f64["losses"], f32["losses"], t) for t, (l, w) in enumerate(zip(losses, f64["losses"])))
+    check(worst <= 1, f"{case}: losses use {worst:.2f} of the bound")
+    check(evaluation["accuracy"] == f64["evaluation"]["accuracy"], f"{case}: accuracy {evaluation['accuracy']}")
+    check(compilations() == before + 1, f"{case}: training and evaluation compiled the kernels once")
+
+
+def without_device(folder):
+    """One line and exit code 5."""
+    np.save(f"{WORK}/cuda_x.npy", np.zeros((8, 20), np.float32))
+    np.save(f"{WORK}/cuda_y.npy", np.arange(8) % 3)
+    out = os.path.join(WORK, "cuda_run")
+    shutil.rmtree(out, ignore_errors=True)
+    train = [f"{folder}/trainer", "train", "--data", f"{WORK}/cuda_x.npy,{WORK}/cuda_y.npy", "--valid", 0, "--epochs", 1, "--out", out, "-q"]
+    infer = [f"{folder}/predictor", "infer", "--input", f"{WORK}/cuda_x.npy", "--value", "features", "-o", f"{WORK}/cuda_f.npy"]
+    plain = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+    if shutil.which("nvidia-smi") is None:
+        for command in (train, infer):
+            p = run(*command, code=5, env=plain)
+            check(len(p.stderr.strip().splitlines()) <= 2 and "no CUDA driver" in p.stderr, f"no driver: {p.stderr.strip()}")
+    return train, infer
+
+
+def with_fakes(train, infer):
+    p = run(*train, code=5, env=dict(os.environ, FAKE_CUDA_NO_DEVICE="1"))
+    check("no CUDA device" in p.stderr, f"no device: {p.stderr.strip()}")
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"])
+    os.makedirs(os.environ["XDG_CACHE_HOME"])
+    run(*train)
+    before = compilations()
+    cache = os.path.join(os.environ["XDG_CACHE_HOME"], "tlc")
+    run(*infer)
+    check(compilations() == before and len(os.listdir(cache)) == 1, "kernels come from the cache the second time")
+    file = os.path.join(cache, os.listdir(cache)[0])
+    with open(file, "r+b") as f:
+        f.seek(100)
+        f.write(b"damaged")
+    run(*infer)
+    check(compilations() == before + 1, "a damaged file of the cache is as if absent")
+
+
+def includes(folder):
+    return [f"-I{folder}", *(f"-I{folder}/src/{d}" for d in PARTS)]
+
+
+def nvcc_of_toolkit():
+    return shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+
+
+def by_nvcc(folder, architectures):
+    """model.cu for every architecture and as PTX, without a warning."""
+    nvcc = nvcc_of_toolkit()
+    if not nvcc:
+        print("left out: no nvcc")
+        return
+    code = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures] + [f"-gencode=arch=compute_{architectures[-1]},code=compute_{architectures[-1]}"]
+    p = run(nvcc, "-std=c++20", "--fmad=false", *code, "-fatbin", "-Werror", "all-warnings", f"-I{folder}/src/kernels/cuda",
+            f"{folder}/model.cu", "-o", f"{folder}/model.fatbin", code=None)
+    check(p.returncode == 0 and not p.stderr.strip(), f"nvcc compiles {os.path.basename(folder)} for {architectures} and PTX {p.stderr.strip()[:200]}")
+
+
+def by_nvrtc(folder, architectures):
+    """The machine's own NVRTC compiles the same text; the second time the cache has it."""
+    if not any(os.path.exists(f"/usr/local/cuda/lib64/{n}") for n in ("libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12")):
+        print("left out: no NVRTC")
+        return
+    program, env = os.path.join(folder, "nvrtc_check"), {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+    cache = env["XDG_CACHE_HOME"] = os.path.join(WORK, "cuda_cache_nvrtc")
+    shutil.rmtree(cache, ignore_errors=True)
+    os.makedirs(cache)
+    sources = [os.path.join(folder, "src/runtime/cuda", f) for f in os.listdir(f"{folder}/src/runtime/cuda") if f.endswith(".c")]
+    run("cc", "-std=gnu11", "-O1", *includes(folder), f"{folder}/model.c", f"{folder}/src/the_model.c", *sources,
+        os.path.join(CUDA, "nvrtc_check.c"), "-lm", "-o", program)
+    out = run(program, *(a for a in architectures for _ in range(2)), env=env, code=None).stdout.split("\n")[:-1]
+    check(out == [f"{a} {w}" for a in architectures for w in ("compiled", "cached")], f"NVRTC: {', '.join(out)}")
+
+
+def every_operator():
+    """One network of all that has a case, for the compilers: what they say of the text does not depend on shapes."""
+    for name in ("prelu", "concat", "slice", "conv2d_depthwise", "layer_norm", "lrn", "avg_pool_counted", "softmax"):
+        case = next(c for c in test_gradients.CASES if c[0] == name)
+        source, folder = os.path.join(WORK, "cuda.tir"), os.path.join(WORK, f"cuda_text_{name}")
+        random.seed(name)
+        with open(source, "w") as f:
+            f.write(test_gradients.text(*case[1:]))
+        shutil.rmtree(folder, ignore_errors=True)
+        run(TLC, "compile", source, "-o", folder, "--target", "cuda", "--optimizer", "sgd", "--batch", 3, "-q")
+        by_nvcc(folder, ARCHITECTURES if name == "prelu" else [90])
+        by_nvrtc(folder, [86])
+
+
+def refused():
+    p = run(TLC, "compile", os.path.join(SOURCE, "tests/e2e/mlp.tir"), "-o", f"{WORK}/cuda_no", "--target", "cuda", "--precision", "fp64",
+            code=2)
+    check("fp64 needs --target ref" in p.stderr, "--precision fp64 is refused")
+
+
+if __name__ == "__main__":
+    os.makedirs(WORK, exist_ok=True)
+    if not shutil.which("g++"):
+        print("skipped: no g++")
+        sys.exit(77)
+    if os.path.exists(LOG):
+        os.remove(LOG)
+    libraries()
+    if not sys.argv[1:]:
+        planted()
+        refused()
+        with_device()
+        folder = os.path.join(WORK, "traj_mlp_cuda")
+        if os.path.isdir(DATA):
+            trajectory("mlp")
+        else:
+            compiled(os.path.join(SOURCE, "tests/e2e/mlp.tir"), "traj_mlp_cuda", "--target", "cuda", "--batch", 4, "--optimizer", "adam")
+        with_fakes(*without_device(folder))
+        by_nvcc(folder, ARCHITECTURES if LONG else [86])
+        by_nvrtc(folder, [86])
+        if LONG:
+            every_operator()
+    else:
+        with_device()
+    for case in test_gradients.CASES:
+        if case[0] in (sys.argv[1:] or (SHORT if not LONG else [c[0] for c in test_gradients.CASES])):
+            step_of(case)
+    if os.path.isdir(DATA) and LONG and not sys.argv[1:]:
+        trajectory("mixed")
+        trajectory("mixed_adamw")
+    finish()

@@ -1,0 +1,100 @@
+/* The rows of the CUDA kernels: which is chosen, the blocks of its launch, and what is declined. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernel.h"
+#include "text.h"
+
+#include <string.h>
+
+static tlc_ctx ctx;
+
+static int setup(void **state)
+{
+    (void)state;
+    tlc_ctx_init(&ctx, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    tlc_ctx_fini(&ctx);
+    return 0;
+}
+
+#define GLOBALS                                                                           \
+    "const %w : f32[70,4,3,3] = splat 1 const %g : f32[6,2,3,3] = splat 1"                \
+    " const %k : f32[4,1,3,3] = splat 1 const %m : f32[130,4] = splat 1"                  \
+    " const %v : f32[4] = splat 1 param %p : f32[3,4] init constant 0"                    \
+    " state %s : f32[3,4] zero state %t : f32[3,4] zero "
+
+static const tlc_node *node(const char *body)
+{
+    const char *text = tlc_arena_printf(
+        &ctx.arena,
+        "%sfunc @f(%%x: f32[n,4,6,5], %%r: f32[n,4], %%y: i64[n], %%d: f32[n,3], %%i: i64[n,4]) "
+        "{ %s return }",
+        GLOBALS, body);
+    tlc_module *m = NULL;
+    if (tlc_parse_module(&ctx, text, strlen(text), NULL, &m) != TLC_OK)
+        fail_msg("%s", ctx.diags[ctx.n_diags - 1].what);
+    return m->first_func->first;
+}
+
+static const tlc_options cuda = { .target = TLC_TARGET_CUDA, .batch = 4 };
+
+static const struct row {
+    const char *body, *kernel;
+    tlc_launch launch;
+} rows[] = {
+    /* 30 pixels a picture, 70 channels: two tiles of rows */
+    { "%z : f32[n,70,6,5] = conv2d %x, %w {pad=[1,1,1,1]}", "cuda_conv2d", { 30, 0, 64, 2, 1 } },
+    { "%z : f32[n,6,4,3] = conv2d %x, %g {groups=2}", "cuda_conv2d", { 12, 0, 64, 1, 2 } },
+    { "%z : f32[n,4,4,3] = conv2d %x, %k {groups=4}", "cuda_depthwise", { 48, 0, 256, 1, 1 } },
+    { "%z : f32[n,130] = linear %r, %m", "cuda_linear", { 1, 0, 64, 3, 1 } },
+    { "%z : f32[n,4,6,5] = relu %x", "cuda_act", { 120, 0, 256, 1, 1 } },
+    { "%z : f32[4] = bias_grad %x", "cuda_bias_grad", { 0, 4, 1, 1, 1 } },
+    { "%z : f32[n,4,6,5] = softmax %x {axis=2}", "cuda_softmax", { 20, 0, 1, 1, 1 } },
+    { "%z : f32[n] = cross_entropy %d, %y", "cuda_cross_entropy", { 1, 0, 1, 1, 1 } },
+    { "adam_update %p, %s, %t, %p", "cuda_adam", { 0, 12, 256, 1, 1 } },
+};
+
+static void test_choice_and_launch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        const tlc_node *n = node(rows[i].body);
+        const tlc_kernel *k = tlc_kernel_choose(n, &cuda);
+        assert_non_null(k);
+        assert_string_equal(k->name, rows[i].kernel);
+        tlc_launch got = k->launch(n), want = rows[i].launch;
+        if (memcmp(&got, &want, sizeof got) != 0)
+            fail_msg("%s: %lld %lld / %lld, %lld, %lld", rows[i].body, (long long)got.a_picture,
+                     (long long)got.fixed, (long long)got.per_block, (long long)got.y,
+                     (long long)got.z);
+    }
+}
+
+/* No kernel of the host's stands in for one that is missing. */
+static void test_declined(void **state)
+{
+    (void)state;
+    const tlc_node *n = node("%z : i64[n,4] = add %i, %i");
+    static const tlc_options ref = { .target = TLC_TARGET_REF, .batch = 4 };
+    assert_non_null(tlc_kernel_choose(n, &ref));
+    assert_null(tlc_kernel_choose(n, &cuda));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_choice_and_launch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_declined, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
