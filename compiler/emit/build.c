@@ -1,8 +1,10 @@
 /* build.c: Makefile and CMakeLists.txt of the compiled folder.
  *
- * libNAME.a holds the model and runtime/infer and needs libc and libm.  The other runtime files go
- * into an archive of tools, of which trainer and predictor take what they use.  A missing package
- * is named before anything is compiled, all that lack at once.
+ * libNAME.a holds the model and runtime/infer and needs libc and libm, and OpenBLAS if a kernel
+ * calls it.  Where there is something to train, libNAME_train.a holds tlr_train.h's functions and
+ * the engine below them, which needs no more, and libNAME_photos.a picture files.  The other
+ * runtime files go into an archive of tools; trainer and predictor take what they use of all.
+ * A missing package is named before anything is compiled, all that lack at once.
  */
 #include "emit_parts.h"
 
@@ -17,23 +19,40 @@ static const struct package {
     { "png.h", "libpng-dev", "png" },
     { "jansson.h", "libjansson-dev", "jansson" },
     { "nettle/sha2.h", "nettle-dev", "nettle" },
+    { "cblas.h", "libopenblas-dev", "openblas" }, /* the one that a kernel wants: --blas openblas */
 };
 enum { N_PACKAGES = sizeof packages / sizeof packages[0] };
 
 /* What becomes of a source file. */
-typedef enum part { PART_NONE, PART_LIBRARY, PART_TOOLS } part;
+typedef enum part { PART_NONE, PART_LIBRARY, PART_TRAIN, PART_PHOTOS, PART_TOOLS } part;
 
-static part part_of(const char *path)
+/* Where files of these paths go; without training only the library's rows count. */
+static const struct place {
+    const char *path;
+    part part;
+} places[] = {
+    { "runtime/infer/", PART_LIBRARY },          { "runtime/cuda/", PART_LIBRARY },
+    { "runtime/train/", PART_TRAIN },
+    { "runtime/base/tlb_file.c", PART_TRAIN },   { "runtime/base/tlb_limits.c", PART_TRAIN },
+    { "runtime/photos/", PART_PHOTOS },          { "runtime/image/", PART_PHOTOS },
+};
+
+static part part_of(const tlc_emission *e, const char *path)
 {
+    size_t n = e->step ? sizeof places / sizeof *places : 2;
     if (!tlc_ends_with(path, ".c") || tlc_ends_with(path, "_main.c"))
         return PART_NONE;
-    return tlc_starts_with(path, "runtime/infer/") ? PART_LIBRARY : PART_TOOLS;
+    for (size_t i = 0; i < n; ++i)
+        if (tlc_starts_with(path, places[i].path))
+            return places[i].part;
+    return PART_TOOLS;
 }
 
-static void w_files(tlc_cwriter *w, const tlc_sources *s, part p, const char *before)
+static void w_files(tlc_cwriter *w, const tlc_emission *e, const tlc_sources *s, part p,
+                    const char *before)
 {
     for (size_t i = 0; i < s->n; ++i)
-        if (part_of(s->file[i]->path) == p)
+        if (part_of(e, s->file[i]->path) == p)
             tlc_w(w, "%ssrc/%s", before, s->file[i]->path);
 }
 
@@ -53,10 +72,11 @@ static void w_folders(tlc_cwriter *w, const tlc_sources *s, const char *before)
     }
 }
 
-static void w_links(tlc_cwriter *w, const tlc_sources *s, const char *before)
+/* What the sources under `folder` link. */
+static void w_links(tlc_cwriter *w, const tlc_sources *s, const char *folder, const char *before)
 {
     for (size_t i = 0; i < N_PACKAGES; ++i)
-        if (packages[i].link && tlc_sources_use(s, "", packages[i].header))
+        if (packages[i].link && tlc_sources_use(s, folder, packages[i].header))
             tlc_w(w, "%s%s", before, packages[i].link);
 }
 
@@ -109,21 +129,27 @@ static const char rules[] =
     "$(LIBRARY): $(LIBRARY_OBJ)\n"
     "\trm -f $@\n"
     "\t$(AR) rcs $@ $(LIBRARY_OBJ)\n\n"
+    "$(TRAIN_LIBRARY): $(TRAIN_OBJ)\n"
+    "\trm -f $@\n"
+    "\t$(AR) rcs $@ $(TRAIN_OBJ)\n\n"
+    "$(PHOTOS_LIBRARY): $(PHOTOS_OBJ)\n"
+    "\trm -f $@\n"
+    "\t$(AR) rcs $@ $(PHOTOS_OBJ)\n\n"
     "obj/libtools.a: $(TOOLS_OBJ)\n"
     "\trm -f $@\n"
     "\t$(AR) rcs $@ $(TOOLS_OBJ)\n\n"
-    "$(PROGRAMS): %: obj/%_main.o obj/the_model.o obj/libtools.a $(LIBRARY)\n"
+    "$(PROGRAMS): %: obj/%_main.o obj/the_model.o obj/libtools.a $(LIBRARIES)\n"
     "\t$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lpthread -lm\n\n"
-    "$(LIBRARY_OBJ) obj/the_model.o: obj/%.o: %.c obj/library.checked\n"
+    "$(LIBRARY_OBJ) $(TRAIN_OBJ) obj/the_model.o: obj/%.o: %.c obj/library.checked\n"
     "\t$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<\n\n"
-    "$(TOOLS_OBJ) $(PROGRAMS:%=obj/%_main.o): obj/%.o: %.c obj/tools.checked\n"
+    "$(PHOTOS_OBJ) $(TOOLS_OBJ) $(PROGRAMS:%=obj/%_main.o): obj/%.o: %.c obj/tools.checked\n"
     "\t$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<\n\n"
     "obj/library.checked:\n"
     "\t$(call check,$(LIBRARY_NEEDS))\n\n"
     "obj/tools.checked:\n"
     "\t$(call check,$(TOOLS_NEEDS))\n\n"
     "clean:\n"
-    "\trm -rf obj $(LIBRARY) trainer predictor\n\n"
+    "\trm -rf obj $(LIBRARIES) trainer predictor\n\n"
     "-include $(wildcard obj/*.d)\n"
     ".PHONY: all clean\n";
 
@@ -136,16 +162,26 @@ static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources
           "override CPPFLAGS += -I.");
     w_folders(w, s, " \\\n    -I");
     tlc_w(w, "\n\nLIBRARY = lib%s.a\nLIBRARY_SRC = model.c", e->spec->name);
-    w_files(w, s, PART_LIBRARY, " \\\n    ");
+    w_files(w, e, s, PART_LIBRARY, " \\\n    ");
+    if (e->step) {
+        tlc_w(w, "\nTRAIN_LIBRARY = lib%s_train.a\nTRAIN_SRC =", e->spec->name);
+        w_files(w, e, s, PART_TRAIN, " \\\n    ");
+        tlc_w(w, "\nPHOTOS_LIBRARY = lib%s_photos.a\nPHOTOS_SRC =", e->spec->name);
+        w_files(w, e, s, PART_PHOTOS, " \\\n    ");
+    }
     tlc_w(w, "\nTOOLS_SRC =");
-    w_files(w, s, PART_TOOLS, " \\\n    ");
-    tlc_w(w, "\nLIBRARY_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(LIBRARY_SRC)))\n"
+    w_files(w, e, s, PART_TOOLS, " \\\n    ");
+    tlc_w(w, "\nLIBRARIES = $(PHOTOS_LIBRARY) $(TRAIN_LIBRARY) $(LIBRARY)\n"
+             "LIBRARY_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(LIBRARY_SRC)))\n"
+             "TRAIN_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(TRAIN_SRC)))\n"
+             "PHOTOS_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(PHOTOS_SRC)))\n"
              "TOOLS_OBJ = $(patsubst %%.c,obj/%%.o,$(notdir $(TOOLS_SRC)))\n"
              "PROGRAMS = %spredictor\nLDLIBS =",
           e->step ? "trainer " : "");
-    w_links(w, s, " -l");
+    w_links(w, s, "", " -l");
     tlc_w(w, "\nLIBRARY_NEEDS =");
     w_needs(w, s, "runtime/infer/");
+    w_needs(w, s, "kernels/");
     tlc_w(w, "\nTOOLS_NEEDS =");
     w_needs(w, s, "");
     tlc_w(w, "\nvpath %%.c src");
@@ -158,16 +194,35 @@ static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources
 const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s)
 {
     tlc_cwriter w = tlc_cwriter_make(&e->ctx->arena);
-    tlc_w(&w, "# Written by tlc %s.  Do not edit.  Builds %spredictor and lib%s.a;\n"
+    tlc_w(&w, "# Written by tlc %s.  Do not edit.  Builds %spredictor, lib%s.a%s;\n"
               "# make ARCH=-march=x86-64-v3 builds for another machine.\n",
-          TLC_VERSION, e->step ? "trainer, " : "", e->spec->name);
+          TLC_VERSION, e->step ? "trainer, " : "", e->spec->name,
+          e->step ? " and what it trains with" : "");
     w_variables(e, &w, s);
     tlc_w_bytes(&w, checks, sizeof checks - 1);
-    tlc_w(&w, "\nall: $(PROGRAMS) $(LIBRARY)\n\n");
+    tlc_w(&w, "\nall: $(PROGRAMS) $(LIBRARIES)\n\n");
     tlc_w_bytes(&w, rules, sizeof rules - 1);
     /* `all` comes first for make, whatever the order of the definitions above. */
     tlc_w(&w, ".DEFAULT_GOAL = all\n");
     return w.text;
+}
+
+/* Opens with the end of what came before, and leaves its own last line open. */
+static void w_cmake_training(tlc_cwriter *w, const tlc_emission *e, const tlc_sources *s)
+{
+    static const struct { part part; const char *name, *links; } parts[] = {
+        { PART_TRAIN, "train", "compiled_model" },
+        { PART_PHOTOS, "photos", "compiled_train" },
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i) {
+        const char *name = parts[i].name;
+        tlc_w(w, ")\nadd_library(compiled_%s STATIC", name);
+        w_files(w, e, s, parts[i].part, "\n    ");
+        tlc_w(w, ")\nset_target_properties(compiled_%s PROPERTIES OUTPUT_NAME %s_%s)\n"
+                 "target_link_libraries(compiled_%s %s",
+              name, e->spec->name, name, name, parts[i].links);
+    }
+    w_links(w, s, "runtime/image/", " ");
 }
 
 const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
@@ -181,13 +236,18 @@ const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
           TLC_VERSION);
     w_folders(&w, s, "\n    ");
     tlc_w(&w, ")\nadd_library(compiled_model STATIC model.c");
-    w_files(&w, s, PART_LIBRARY, "\n    ");
+    w_files(&w, e, s, PART_LIBRARY, "\n    ");
     tlc_w(&w, ")\nset_target_properties(compiled_model PROPERTIES OUTPUT_NAME %s)\n"
-              "target_link_libraries(compiled_model pthread m)\nadd_library(tools STATIC",
+              "target_link_libraries(compiled_model pthread m",
           e->spec->name);
-    w_files(&w, s, PART_TOOLS, "\n    ");
-    tlc_w(&w, ")\ntarget_link_libraries(tools compiled_model");
-    w_links(&w, s, " ");
+    w_links(&w, s, "kernels/", " ");
+    if (e->step)
+        w_cmake_training(&w, e, s);
+    tlc_w(&w, ")\nadd_library(tools STATIC");
+    w_files(&w, e, s, PART_TOOLS, "\n    ");
+    tlc_w(&w, ")\ntarget_link_libraries(tools %scompiled_model",
+          e->step ? "compiled_photos compiled_train " : "");
+    w_links(&w, s, "", " ");
     tlc_w(&w, ")\n%sforeach(program %spredictor)\n"
               "    add_executable(${program} src/runtime/cli/${program}_main.c src/the_model.c)\n"
               "    target_link_libraries(${program} tools)\nendforeach()\n",

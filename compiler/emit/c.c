@@ -33,7 +33,7 @@ static int node_number(const tlc_node *n)
     return n->n_out ? n->out[0]->id : n->in[0]->id;
 }
 
-static void w_function_name(tlc_cwriter *w, const tlc_node *n)
+void tlc_emit_node_name(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "%c%d_%s", n->n_out ? 'n' : 'u', node_number(n), tlc_ops[n->op].name);
 }
@@ -57,11 +57,11 @@ static void w_options(tlc_cwriter *w, const char *text)
     }
 }
 
-static void w_banner(const tlc_emission *e, tlc_cwriter *w)
+void tlc_emit_banner(const tlc_emission *e, tlc_cwriter *w, const char *file)
 {
     const tlc_plan *p = e->p;
-    tlc_w(w, "/* %s: model.c, written by tlc %s, target %s, precision %s.  Do not edit.\n",
-          e->spec->name, TLC_VERSION, tlc_emit_target_name(e->spec->options->target),
+    tlc_w(w, "/* %s: %s, written by tlc %s, target %s, precision %s.  Do not edit.\n",
+          e->spec->name, file, TLC_VERSION, tlc_emit_target_name(e->spec->options->target),
           tlc_emit_precision_name(e->spec->options->precision));
     if (e->spec->command_options && *e->spec->command_options) {
         tlc_w(w, " * options ");
@@ -76,8 +76,9 @@ static void w_banner(const tlc_emission *e, tlc_cwriter *w)
              ", training %" PRId64 "; scratch a worker %" PRId64 "\n",
           p->act_infer_bytes, p->act_step_bytes, p->fix_infer_bytes, p->fix_step_bytes,
           p->scratch_bytes);
-    tlc_w(w, " * n41_conv2d computes value %%41, which lies at AT_41; S41 is its shape.\n"
-             " * Names from the model stand in comments alone, and only plain ones. */\n");
+    tlc_w(w, " * n41_conv2d computes value %%41, which lies at AT_41%s.\n"
+             " * Names from the model stand in comments alone, and only plain ones. */\n",
+          e->spec->options->target == TLC_TARGET_CUDA ? "" : "; S41 is its shape");
 }
 
 /* Call fn for every node, functions in order; kernel NULL: a view. */
@@ -182,7 +183,9 @@ static void w_call(const writer *g, const tlc_node *n, const tlc_kernel *k)
     w_shape_name(w, n);
     tlc_w(w, ", item, f->n%s%s",
           k->flags & TLC_K_SCRATCH ? ", f->scratch + worker * f->scratch_stride" : "",
-          k->flags & TLC_K_STEP ? ", f->step" : "");
+          !(k->flags & TLC_K_STEP) ? ""
+          : tlc_trains_backbone(n) ? ", f->step + TLK_GROUP_BACKBONE"
+                                   : ", f->step");
     int n_in = tlc_op_has(n->op, TLC_T_LIST) ? n->n_in : tlc_ops[n->op].most;
     for (int i = 0; i < n_in; ++i)
         w_pointer(g, i < n->n_in ? n->in[i] : NULL);
@@ -191,15 +194,15 @@ static void w_call(const writer *g, const tlc_node *n, const tlc_kernel *k)
     tlc_w(w, ");\n");
 }
 
-static void w_node_comment(const writer *g, const tlc_node *n, const tlc_kernel *k)
+void tlc_emit_node_comment(const tlc_emission *e, tlc_cwriter *w, const tlc_node *n,
+                           const tlc_kernel *k)
 {
-    tlc_cwriter *w = g->w;
     int64_t cost = tlc_multiply_adds(n);
     tlc_w(w, "/* ");
     tlc_print_node(w, n, true);
     tlc_w(w, "\n *   kernel %s", k->report);
     if (n->n_out)
-        tlc_w(w, "; writes %" PRId64 " bytes%s", g->e->p->place[n->out[0]->id].bytes,
+        tlc_w(w, "; writes %" PRId64 " bytes%s", e->p->place[n->out[0]->id].bytes,
               tlc_shape_has_n(&n->out[0]->shape) ? " a picture" : "");
     if (cost)
         tlc_w(w, "\n *   cost   %" PRId64 " multiply-adds a picture", cost);
@@ -207,10 +210,11 @@ static void w_node_comment(const writer *g, const tlc_node *n, const tlc_kernel 
 }
 
 /* The literal of the node's shape, its lines broken between fields. */
-static void w_literal(const writer *g, const tlc_node *n, const tlc_kernel *k)
+void tlc_emit_literal(const tlc_emission *e, tlc_cwriter *w, const tlc_node *n,
+                      const tlc_kernel *k)
 {
     enum { COLUMNS = 92 };
-    tlc_cwriter text = tlc_cwriter_make(&g->e->ctx->arena);
+    tlc_cwriter text = tlc_cwriter_make(&e->ctx->arena);
     k->literal(&text, n);
     size_t column = 46; /* of the longest declaration before it */
     for (const char *at = text.text, *next; *at; at = next) {
@@ -218,10 +222,10 @@ static void w_literal(const writer *g, const tlc_node *n, const tlc_kernel *k)
         next = next ? next : at + strlen(at);
         size_t len = (size_t)(next - at);
         if (column + len > COLUMNS && *at == ' ') {
-            tlc_w(g->w, "\n   ");
+            tlc_w(w, "\n   ");
             column = 3;
         }
-        tlc_w_bytes(g->w, at, len);
+        tlc_w_bytes(w, at, len);
         column += len;
     }
 }
@@ -235,13 +239,13 @@ static void w_node(writer *g, const tlc_node *n, const tlc_kernel *k)
         tlc_w(w, "\n *   the operand's bytes; no code */\n\n");
         return;
     }
-    w_node_comment(g, n, k);
+    tlc_emit_node_comment(g->e, w, n, k);
     tlc_w(w, "static const tlk_%s ", k->name);
     w_shape_name(w, n);
     tlc_w(w, " = ");
-    w_literal(g, n, k);
+    tlc_emit_literal(g->e, w, n, k);
     tlc_w(w, ";\nstatic void ");
-    w_function_name(w, n);
+    tlc_emit_node_name(w, n);
     tlc_w(w, "(const tlr_frame *f, int64_t item, int worker)\n{\n");
     if (!(k->flags & TLC_K_SCRATCH))
         tlc_w(w, "    (void)worker;\n");
@@ -268,30 +272,45 @@ bool tlc_emit_has_code(const tlc_emission *e, const tlc_func *f)
     return false;
 }
 
+static void w_run(const writer *g, const tlc_node *n, const tlc_kernel *k, const char *indent)
+{
+    tlc_w(g->w, "    %stlr_parallel_for(f, tlk_%s_items(&", indent, k->name);
+    w_shape_name(g->w, n);
+    tlc_w(g->w, ", f->n), ");
+    tlc_emit_node_name(g->w, n);
+    tlc_w(g->w, ");\n");
+}
+
 static void w_function(const writer *g, const tlc_func *f, const char *name)
 {
     tlc_cwriter *w = g->w;
+    bool open = false; /* in the braces of the backbone's part */
     if (!tlc_emit_has_code(g->e, f))
         return;
     const tlc_kernel *const *k = tlc_emit_kernels(g->e, f);
+    const bool *backbone = tlc_emit_backbone_part(g->e, f);
     tlc_w(w, "static void %s(const tlr_frame *f)\n{\n", name);
-    for (const tlc_node *n = f->first; n; n = n->next, ++k) {
+    for (const tlc_node *n = f->first; n; n = n->next, ++k, ++backbone) {
         if (!*k)
             continue;
-        tlc_w(w, "    tlr_parallel_for(f, tlk_%s_items(&", (*k)->name);
-        w_shape_name(w, n);
-        tlc_w(w, ", f->n), ");
-        w_function_name(w, n);
-        tlc_w(w, ");\n");
+        if (*backbone != open)
+            tlc_w(w, "%s", open ? "    }\n" : "    if (f->step[TLK_GROUP_BACKBONE].t > 0) {\n");
+        open = *backbone;
+        w_run(g, n, *k, open ? "    " : "");
     }
-    tlc_w(w, "}\n\n");
+    tlc_w(w, "%s}\n\n", open ? "    }\n" : "");
 }
 
 const char *tlc_emit_model_c(const tlc_emission *e)
 {
     tlc_cwriter w = tlc_cwriter_make(&e->ctx->arena);
     writer g = { .e = e, .w = &w };
-    w_banner(e, &w);
+    tlc_emit_banner(e, &w, "model.c");
+    if (e->spec->options->target == TLC_TARGET_CUDA) {
+        tlc_emit_cuda_host(e, &w);
+        tlc_emit_descriptor(e, &w);
+        return w.text;
+    }
     w_includes(e, &w);
     w_offsets(&g);
     each_node(&g, w_node);
@@ -299,6 +318,7 @@ const char *tlc_emit_model_c(const tlc_emission *e)
     w_function(&g, e->features, "features");
     w_function(&g, e->head, "head");
     w_function(&g, e->step, "step");
+    w_function(&g, e->update, "update");
     tlc_emit_descriptor(e, &w);
     return w.text;
 }

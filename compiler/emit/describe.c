@@ -10,7 +10,8 @@
 
 const char *tlc_emit_target_name(tlc_target t)
 {
-    return t == TLC_TARGET_CPU ? "cpu" : "ref";
+    static const char *const names[] = { "cpu", "ref", "cuda" };
+    return names[t];
 }
 
 const char *tlc_emit_precision_name(tlc_precision p)
@@ -65,8 +66,20 @@ static void w_dims(tlc_cwriter *w, const tlc_shape *s)
 
 /* --- tensors ---------------------------------------------------------------------- */
 
+bool tlc_emit_is_gradient(const tlc_emission *e, const tlc_value *v)
+{
+    return e->writer[v->id] && e->writer[v->id]->op == TLC_OP_ACCUMULATE;
+}
+
+bool tlc_emit_is_backbone(const tlc_emission *e, const tlc_value *v)
+{
+    return e->writer[v->id] && tlc_trains_backbone(e->writer[v->id]);
+}
+
 static const char *tensor_kind(const tlc_emission *e, const tlc_value *v)
 {
+    if (tlc_emit_is_gradient(e, v))
+        return "TLR_GRADIENT";
     if (v->kind == TLC_CONST)
         return "TLR_CONST";
     if (v->kind == TLC_PARAM)
@@ -87,7 +100,7 @@ static void w_tensor(const tlc_emission *e, tlc_cwriter *w, const tlc_value *v, 
         w_double(w, v->init_value);
         tlc_w(w, ", .init_position = %d", (*position)++);
     }
-    tlc_w(w, " },\n");
+    tlc_w(w, "%s },\n", tlc_emit_is_backbone(e, v) ? ", .backbone = true" : "");
 }
 
 static void w_tensors(const tlc_emission *e, tlc_cwriter *w)
@@ -251,8 +264,12 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
     w_func(e, w, e->features, "features");
     w_func(e, w, e->head, "head");
     w_func(e, w, e->step, "step");
+    if (tlc_emit_has_code(e, e->update))
+        tlc_w(w, "    .update = update,\n");
     if (tlc_emit_has_code(e, e->prepare))
         tlc_w(w, "    .prepare = prepare,\n");
+    if (o->target == TLC_TARGET_CUDA)
+        tlc_w(w, "    .device = &tlr_cuda_device, .program = &program,\n");
     if (e->m->n_globals > 0)
         tlc_w(w, "    .tensors = tensors,\n    .n_tensors = %zu,\n", e->m->n_globals);
     w_sizes(e, w);

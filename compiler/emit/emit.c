@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 6 };
+enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 10 };
 
 /* The name becomes part of symbols and file names; ours begin with tlr, tlk, tlb, tlc. */
 static tlc_status check_name(tlc_ctx *ctx, const char *name)
@@ -52,12 +52,23 @@ static tlc_status check_io(tlc_ctx *ctx, const tlc_emission *e, const tlc_func *
     return TLC_OK;
 }
 
+static void find_writers(tlc_emission *e, const tlc_func *f)
+{
+    for (const tlc_node *n = f ? f->first : NULL; n; n = n->next)
+        if (tlc_op_has(n->op, TLC_T_WRITES))
+            e->writer[n->in[0]->id] = n;
+}
+
 static tlc_status find_functions(tlc_ctx *ctx, tlc_emission *e)
 {
     e->features = tlc_func_find(e->m, "features");
     e->head = tlc_func_find(e->m, "head");
     e->step = tlc_func_find(e->m, "step");
     e->prepare = tlc_func_find(e->m, "prepare");
+    e->update = tlc_func_find(e->m, "update");
+    e->writer = TLC_NEW_ARRAY(&ctx->arena, const tlc_node *, e->m->n_values);
+    find_writers(e, e->step);
+    find_writers(e, e->update);
     if (!e->head)
         e->head = tlc_func_find(e->m, "forward");
     if (!e->head)
@@ -101,7 +112,7 @@ static const char **list_paths(tlc_ctx *ctx, const tlc_embedded *files, size_t n
     return paths;
 }
 
-/* Every file but weights.bin. */
+/* Every file but weights.bin; NULL: out of memory. */
 static tlc_embedded *make_files(const tlc_emission *e, size_t *out_n)
 {
     tlc_arena *arena = &e->ctx->arena;
@@ -113,9 +124,19 @@ static tlc_embedded *make_files(const tlc_emission *e, size_t *out_n)
     files[n++] = text_file("Makefile", tlc_emit_makefile(e, &sources));
     files[n++] = text_file("CMakeLists.txt", tlc_emit_cmake(e, &sources));
     files[n++] = text_file("src/the_model.c", tlc_emit_the_model_c(e));
+    if (e->spec->options->target == TLC_TARGET_CUDA) {
+        const char *cu = tlc_emit_model_cu(e);
+        files[n++] = text_file("model.cu", cu);
+        files[n++] = text_file("src/model_cu.h", tlc_emit_model_cu_h(e, cu, &sources));
+    }
     for (size_t i = 0; i < sources.n; ++i) {
         files[n] = *sources.file[i];
         files[n++].path = tlc_arena_printf(arena, "src/%s", sources.file[i]->path);
+    }
+    if (e->step && e->spec->unfolded) {
+        if (!tlc_emit_export(e, &files[n]))
+            return NULL;
+        n += 2;
     }
     const char **paths = list_paths(e->ctx, files, n);
     files[n] = text_file("manifest.json", tlc_emit_manifest(e, paths, n + 2));
@@ -123,18 +144,25 @@ static tlc_embedded *make_files(const tlc_emission *e, size_t *out_n)
     return files;
 }
 
+tlc_status tlc_emit_texts(tlc_emission *e, tlc_embedded **out, size_t *out_n)
+{
+    TLC_TRY(check_name(e->ctx, e->spec->name));
+    TLC_TRY(find_functions(e->ctx, e));
+    tlc_emit_hash(e->ctx, e->m, e->sha256);
+    e->sha256_hex = hex(e->ctx, e->sha256, sizeof e->sha256);
+    *out = make_files(e, out_n);
+    if (!*out || !(*out)[*out_n - 1].bytes)
+        return tlc_fail(e->ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory for JSON");
+    return TLC_OK;
+}
+
 tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,
                            const tlc_emit_spec *spec, int *out_files)
 {
     tlc_emission e = { .ctx = ctx, .m = m, .p = p, .spec = spec };
+    tlc_embedded *files;
     size_t n_files;
-    TLC_TRY(check_name(ctx, spec->name));
-    TLC_TRY(find_functions(ctx, &e));
-    tlc_emit_hash(ctx, m, e.sha256);
-    e.sha256_hex = hex(ctx, e.sha256, sizeof e.sha256);
-    tlc_embedded *files = make_files(&e, &n_files);
-    if (!files[n_files - 1].bytes)
-        return tlc_fail(ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory for manifest.json");
+    TLC_TRY(tlc_emit_texts(&e, &files, &n_files));
     TLC_TRY(tlc_folder_write(ctx, spec->out_dir, files, n_files, tlc_emit_weights, &e));
     *out_files = (int)n_files + 1;
     return TLC_OK;

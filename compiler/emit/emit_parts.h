@@ -12,11 +12,19 @@ typedef struct tlc_emission {
     const tlc_module *m;
     const tlc_plan *p;
     const tlc_emit_spec *spec;
-    const tlc_func *features, *head, *step, *prepare; /* NULL: none; head is @forward where nothing
+    const tlc_func *features, *head, *step, *prepare, *update; /* NULL: none; head is @forward where nothing
                                                        * was cut */
+    const tlc_node **writer; /* by value id: the node of @step or @update that writes it first of its
+                              * operands; NULL: none */
     unsigned char sha256[TLC_GRAPH_SHA256_BYTES];
     const char *sha256_hex;
 } tlc_emission;
+
+/* --- emit.c ------------------------------------------------------------------ */
+
+/* Every file of the folder but weights.bin, in memory; fills what `e` lacks besides ctx, m, p and
+ * spec.  The last is manifest.json.  fails  E_NAME, E_IO, E_MEMORY */
+TLC_MUST_USE tlc_status tlc_emit_texts(tlc_emission *e, tlc_embedded **out, size_t *out_n);
 
 /* --- hash.c ------------------------------------------------------------------ */
 
@@ -31,6 +39,16 @@ const char *tlc_emit_header(const tlc_emission *e);      /* NAME.h */
 const char *tlc_emit_the_model_c(const tlc_emission *e); /* which model the programs hold */
 /* The constant descriptor and its tables, at the end of model.c. */
 void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w);
+/* Comment at the top of a file. */
+void tlc_emit_banner(const tlc_emission *e, tlc_cwriter *w, const char *file);
+/* "n41_conv2d"; an update is called by what it writes, "u12_adam_update". */
+void tlc_emit_node_name(tlc_cwriter *w, const tlc_node *n);
+/* The node's line of IR, its kernel and cost, as a comment. */
+void tlc_emit_node_comment(const tlc_emission *e, tlc_cwriter *w, const tlc_node *n,
+                           const tlc_kernel *k);
+/* The literal of the node's shape, its lines broken between fields. */
+void tlc_emit_literal(const tlc_emission *e, tlc_cwriter *w, const tlc_node *n,
+                      const tlc_kernel *k);
 /* Does any node of `f` run code? */
 bool tlc_emit_has_code(const tlc_emission *e, const tlc_func *f);
 /* The kernel of each node of `f` in order: an entry of plan->kernel. */
@@ -38,8 +56,25 @@ const tlc_kernel *const *tlc_emit_kernels(const tlc_emission *e, const tlc_func 
 /* `name` if it may stand in a comment (hostile-inputs 5: at most 80 bytes of [A-Za-z0-9_./:-]),
  * else "?"; NULL: "?". */
 const char *tlc_emit_plain_name(const char *name);
+/* By position in `f`: does the node serve nothing but the training of the backbone?  Such nodes run
+ * where f->step[TLK_GROUP_BACKBONE].t is above 0 alone. */
+const bool *tlc_emit_backbone_part(const tlc_emission *e, const tlc_func *f);
+/* Is `v` a gradient that @step keeps for @update?  Does the backbone's rate train it (or, of a kept
+ * gradient, its parameter)? */
+bool tlc_emit_is_gradient(const tlc_emission *e, const tlc_value *v);
+bool tlc_emit_is_backbone(const tlc_emission *e, const tlc_value *v);
 const char *tlc_emit_target_name(tlc_target t);       /* "cpu" */
 const char *tlc_emit_precision_name(tlc_precision p); /* "fp32" */
+
+/* --- cuda.c ------------------------------------------------------------------- */
+
+/* model.c between banner and descriptor: each function's launches, and the program's source. */
+void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w);
+const char *tlc_emit_model_cu(const tlc_emission *e);
+struct tlc_sources;
+/* src/model_cu.h: model.cu and what it includes as strings, for the compiler at run time. */
+const char *tlc_emit_model_cu_h(const tlc_emission *e, const char *model_cu,
+                                const struct tlc_sources *s);
 
 /* --- layout.c ------------------------------------------------------------------ */
 
@@ -88,6 +123,11 @@ bool tlc_sources_use(const tlc_sources *s, const char *folder, const char *heade
 const char *tlc_base_name(const char *path);
 bool tlc_starts_with(const char *text, const char *prefix);
 bool tlc_ends_with(const char *text, const char *suffix);
+
+/* --- export.c ---------------------------------------------------------------------- */
+
+/* export.json and export.bin; false: out of memory. */
+bool tlc_emit_export(const tlc_emission *e, tlc_embedded out[2]);
 
 /* --- manifest.c, build.c ---------------------------------------------------------- */
 

@@ -105,7 +105,7 @@ static packing make_packing(const tlc_value *v)
 static void element(const tlc_value *v, int64_t i, unsigned char *out)
 {
     size_t bytes = (size_t)tlc_type_bytes(v->type);
-    if (v->data_type == v->type) {
+    if (v->data_type == v->type && !v->scale) {
         const char *data = v->data;
         memcpy(out, data + (v->splat ? 0 : (size_t)i * bytes), bytes);
         return;
@@ -159,8 +159,8 @@ static bool advance(const packing *p, int64_t *count, int64_t n)
 static bool is_as_stored(const tlc_value *v)
 {
     static const int none[4] = { 0 };
-    return v->layout.kind == TLC_PLAIN && !v->splat && v->data_type == v->type &&
-           memcmp(v->layout.halo, none, sizeof none) == 0;
+    return v->layout.kind == TLC_PLAIN && !v->splat && !v->scale &&
+           v->data_type == v->type && memcmp(v->layout.halo, none, sizeof none) == 0;
 }
 
 /* Elements that the next run may take: to the end of the innermost loop or of the room. */

@@ -1,7 +1,8 @@
 /* manifest.c: manifest.json, what the folder is: for people, for `trainer info`, and so that a
  * later compile knows the folder as ours.
  *
- * The one file of the folder that holds names from the model: as JSON strings in ASCII.
+ * With export.json and export.bin the files that hold names from the model: here as JSON strings
+ * in ASCII.
  */
 #include "emit_parts.h"
 
@@ -14,7 +15,7 @@
 #include <string.h>
 
 /* Text as a JSON string; bytes that are no UTF-8 (from a command line) are escaped first. */
-static json_t *text(const tlc_emission *e, const char *s)
+static json_t *text(const char *s)
 {
     if (!s)
         return json_null();
@@ -22,9 +23,12 @@ static json_t *text(const tlc_emission *e, const char *s)
     if (j)
         return j;
     size_t cap = strlen(s) * 4 + 1;
-    char *escaped = tlc_arena_alloc(&e->ctx->arena, cap);
-    tlb_escape(escaped, cap, s, strlen(s));
-    return json_string(escaped);
+    char *escaped = malloc(cap); /* not in the arena: a jump would leave the document behind */
+    if (escaped)
+        tlb_escape(escaped, cap, s, strlen(s));
+    j = escaped ? json_string(escaped) : NULL;
+    free(escaped);
+    return j;
 }
 
 /* A float by its own digits: 0.485, not the double next to it; JSON has no infinity. */
@@ -63,6 +67,8 @@ static const char *kind_name(const tlc_emission *e, const tlc_value *v)
 {
     static const char *const names[] = { [TLC_CONST] = "const", [TLC_PARAM] = "param",
                                          [TLC_STATE] = "state" };
+    if (tlc_emit_is_gradient(e, v))
+        return "gradient";
     return e->p->derived[v->id] ? "derived" : names[v->kind];
 }
 
@@ -72,8 +78,10 @@ static json_t *tensors(const tlc_emission *e)
     for (size_t i = 0; i < e->m->n_globals; ++i) {
         const tlc_value *v = e->m->globals[i];
         json_t *row = json_pack("{s:I, s:o, s:s, s:s, s:o}", "index", (json_int_t)i, "name",
-                                text(e, v->name), "kind", kind_name(e, v), "type",
+                                text(v->name), "kind", kind_name(e, v), "type",
                                 tlc_type_name(v->type), "shape", shape(&v->shape));
+        if (v->kind == TLC_PARAM && tlc_emit_is_backbone(e, v))
+            json_object_set_new(row, "group", json_string("backbone"));
         json_array_append_new(list, row);
     }
     return list;
@@ -105,7 +113,7 @@ static void add_layers(const tlc_emission *e, const tlc_func *f, json_t *list)
         if (!*k)
             continue;
         json_t *row = json_pack("{s:o, s:s, s:s, s:o, s:I, s:I, s:s, s:b}", "name",
-                                text(e, n->name), "op", tlc_ops[n->op].name, "function", f->name,
+                                text(n->name), "op", tlc_ops[n->op].name, "function", f->name,
                                 "output", n->n_out ? shape(&n->out[0]->shape) : json_array(),
                                 "params", (json_int_t)params, "multiply_adds",
                                 (json_int_t)tlc_multiply_adds(n), "kernel", (*k)->report, "frozen",
@@ -132,7 +140,7 @@ static void add_values(const tlc_emission *e, const tlc_func *f, json_t *list)
             if (e->p->place[v->id].region != TLC_REGION_ACT)
                 continue;
             json_t *row = json_pack("{s:i, s:o, s:o, s:s, s:o}", "id", v->id, "name",
-                                    text(e, v->name), "node", text(e, n->name), "op",
+                                    text(v->name), "node", text(n->name), "op",
                                     tlc_ops[n->op].name, "shape", shape(&v->shape));
             json_array_append_new(list, row);
         }
@@ -183,19 +191,19 @@ static json_t *options(const tlc_emission *e)
     static const char *const optimizers[] = { [TLC_ADAM] = "adam", [TLC_ADAMW] = "adamw",
                                               [TLC_SGD] = "sgd" };
     const tlc_options *o = e->spec->options;
-    return json_pack("{s:o, s:o, s:I, s:b, s:f, s:b, s:b, s:b}", "command",
-                     text(e, e->spec->command_options), "optimizer",
-                     text(e, e->step ? optimizers[o->optimizer] : NULL), "batch",
+    return json_pack("{s:o, s:o, s:I, s:b, s:f, s:b, s:b, s:b, s:b}", "command",
+                     text(e->spec->command_options), "optimizer",
+                     text(e->step ? optimizers[o->optimizer] : NULL), "batch",
                      (json_int_t)o->batch, "nesterov", o->nesterov, "label_smoothing",
                      o->label_smoothing, "fuse", !o->no_fuse, "reuse", !o->no_reuse, "keep_values",
-                     o->keep_values);
+                     o->keep_values, "keep_gradients", o->keep_gradients);
 }
 
-static json_t *strings(const tlc_emission *e, const char *const *s, size_t n)
+static json_t *strings(const char *const *s, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; ++i)
-        json_array_append_new(list, text(e, s[i]));
+        json_array_append_new(list, text(s[i]));
     return list;
 }
 
@@ -208,11 +216,11 @@ static json_t *manifest(const tlc_emission *e, const char *const *files, size_t 
         "schema", "tlc.manifest/1", "name", s->name, "tlc", TLC_VERSION, "target",
         tlc_emit_target_name(s->options->target), "precision",
         tlc_emit_precision_name(s->options->precision), "graph_sha256", e->sha256_hex, "model",
-        text(e, s->model_file), "options", options(e), "preprocess", preprocess(&s->preprocess),
-        "trained", strings(e, f->trained_names, f->n_trained), "params_trained",
+        text(s->model_file), "options", options(e), "preprocess", preprocess(&s->preprocess),
+        "trained", strings(f->trained_names, f->n_trained), "params_trained",
         (json_int_t)f->params_trained, "params_frozen", (json_int_t)f->params_frozen, "tensors",
         tensors(e), "layers", layers(e), "values", values(e), "memory", memory(e), "files",
-        strings(e, files, n_files));
+        strings(files, n_files));
 }
 
 const char *tlc_emit_manifest(const tlc_emission *e, const char *const *files, size_t n_files)
@@ -221,7 +229,10 @@ const char *tlc_emit_manifest(const tlc_emission *e, const char *const *files, s
     char *dump = root ? json_dumps(root, JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_INDENT(1) |
                                              JSON_REAL_PRECISION(15))
                       : NULL;
-    const char *kept = dump ? tlc_arena_printf(&e->ctx->arena, "%s\n", dump) : NULL;
+    size_t n = dump ? strlen(dump) : 0;
+    char *kept = dump ? tlc_arena_try_alloc(&e->ctx->arena, n + 2) : NULL;
+    if (kept)
+        snprintf(kept, n + 2, "%s\n", dump);
     free(dump);
     json_decref(root);
     return kept;

@@ -64,22 +64,24 @@ static bool take_named(void *self, const char *name, size_t len)
     return false;
 }
 
-static bool is_root(const char *path, bool trains)
+static bool is_root(const char *path, bool trains, bool cuda)
 {
-    static const char *const for_training[] = { "runtime/train/", "runtime/cli/trainer",
+    static const char *const for_training[] = { "runtime/train/", "runtime/run/",
+                                                "runtime/photos/", "runtime/cli/trainer",
                                                 "runtime/cli/report", "runtime/draw/",
                                                 "runtime/image/tlr_encode" };
     bool root = tlc_starts_with(path, "runtime/") && tlc_ends_with(path, ".c");
     for (size_t i = 0; i < sizeof for_training / sizeof *for_training; ++i)
         root = root && (trains || !tlc_starts_with(path, for_training[i]));
-    return root;
+    return root && (cuda || !tlc_starts_with(path, "runtime/cuda/"));
 }
 
 static void take_roots(const tlc_emission *e, selection *s)
 {
     size_t n_nodes = 0;
+    bool cuda = e->spec->options->target == TLC_TARGET_CUDA;
     for (size_t i = 0; i < tlc_n_embedded_files; ++i)
-        s->taken[i] = is_root(tlc_embedded_files[i].path, e->step != NULL);
+        s->taken[i] = is_root(tlc_embedded_files[i].path, e->step != NULL, cuda);
     for (const tlc_func *f = e->m->first_func; f; f = f->next)
         n_nodes += (size_t)f->n_nodes;
     for (size_t i = 0; i < n_nodes; ++i) {

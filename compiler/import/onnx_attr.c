@@ -2,6 +2,7 @@
 #include "onnx_attr.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef Onnx__AttributeProto attribute;
@@ -49,6 +50,21 @@ tlc_status tlc_onnx_bool(const tlc_onnx_node *n, const char *name, bool fallback
     return TLC_OK;
 }
 
+/* What was meant by a number that the format keeps as a float: 1e-5, not 9.99999974737875e-06, as in
+ * IR text and as PyTorch computes with. */
+static double meant(double x)
+{
+    char text[32];
+    if ((double)(float)x != x)
+        return x;
+    for (int digits = 1; digits <= 9; ++digits) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtof(text, NULL) == (float)x)
+            break;
+    }
+    return strtod(text, NULL);
+}
+
 tlc_status tlc_onnx_float(const tlc_onnx_node *n, const char *name, double fallback, double *out)
 {
     const attribute *a = tlc_onnx_attr(n, name);
@@ -56,7 +72,7 @@ tlc_status tlc_onnx_float(const tlc_onnx_node *n, const char *name, double fallb
     if (!a)
         return TLC_OK;
     TLC_TRY(want_kind(n, a, a->has_f, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT, "float"));
-    *out = a->has_f ? (double)a->f : 0;
+    *out = a->has_f ? meant((double)a->f) : 0;
     return TLC_OK;
 }
 
@@ -180,7 +196,7 @@ tlc_status tlc_onnx_const_number(const tlc_onnx_node *n, int i, const char *role
     if (tlc_shape_elems(&n->in[i]->shape) != 1)
         return TLC_ONNX_BAD(n, "the %s is %s, one number wanted", role,
                             tlc_type_text(n->o->ctx, n->in[i]));
-    *out = tlc_data_f64(n->in[i], 0);
+    *out = meant(tlc_data_f64(n->in[i], 0));
     return TLC_OK;
 }
 
@@ -220,7 +236,7 @@ tlc_status tlc_onnx_step(const tlc_onnx_node *n, tlc_node *node, tlc_value **out
     if (!folded)
         return TLC_OK;
     if (tlc_is_float(folded->type) && reads_weight(n, node))
-        tlc_onnx_mark_weight(n->o, folded);
+        tlc_onnx_mark_weight(n->o, folded, folded);
     tlc_node_remove(node);
     *out = folded;
     return TLC_OK;

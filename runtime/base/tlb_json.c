@@ -206,7 +206,7 @@ static bool check_after(scan *s, tlb_status *status)
 tlb_status tlb_json_check(const char *bytes, size_t n, int64_t depth)
 {
     scan s = { .depth_most = depth < DEPTH_MOST ? depth : DEPTH_MOST };
-    s.p = (const unsigned char *)bytes;
+    s.p = (const unsigned char *)(bytes ? bytes : ""); /* an empty file is mapped to no bytes */
     s.end = s.p + n;
     tlb_status status = TLB_OK;
     bool opened, more = true;
@@ -254,7 +254,8 @@ tlb_status tlb_json_load(const char *bytes, size_t n, const tlb_limits *limits, 
     json_t *j = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);
     bool short_of_memory = starved;
     starved = before;
-    if (!json_is_object(j)) {
+    /* jansson leaves out a member that it has no memory for. */
+    if (short_of_memory || !json_is_object(j)) {
         json_decref(j);
         return short_of_memory ? TLB_E_LIMIT : TLB_E_MALFORMED;
     }

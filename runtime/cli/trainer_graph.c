@@ -38,8 +38,9 @@ static tlb_status load_json(trainer *t, trainer_graph *g)
 {
     const char *what = "cannot read", *schema, *graph;
     char *path = tlr_cli_beside(JSON_NAME);
-    tlb_status status =
-        path ? tlb_json_load_file(path, &t->args->limits, &g->json, &what) : TLB_E_INPUT;
+    if (!path)
+        return trainer_no_memory(t->args);
+    tlb_status status = tlb_json_load_file(path, &t->args->limits, &g->json, &what);
     free(path);
     if (status != TLB_OK)
         return tlb_error(t->args, status, "E_EXPORT", JSON_NAME, NULL, NULL, "%s", what);
@@ -56,7 +57,9 @@ static tlb_status load_bin(const trainer *t, trainer_graph *g)
 {
     int error = 0;
     char *path = tlr_cli_beside(BIN_NAME);
-    tlb_status status = path ? tlb_map_file(path, &g->bin, &error) : TLB_E_INPUT;
+    if (!path)
+        return trainer_no_memory(t->args);
+    tlb_status status = tlb_map_file(path, &g->bin, &error);
     free(path);
     if (status != TLB_OK)
         return tlb_error(t->args, status, "E_INPUT", BIN_NAME, NULL, NULL, "cannot read: %s",
@@ -118,8 +121,10 @@ static tlb_status open_original(const trainer *t, trainer_graph *g, size_t i)
     if (g->files[i].bytes)
         return TLB_OK;
     char *path = original_path(t, g, i);
-    bool search = path && path[0] != '/' && !tlb_text(t->args, TLB_OPT_ORIGINAL);
-    tlb_status status = path ? tlb_map_file(path, &g->files[i], &error) : TLB_E_INPUT;
+    if (!path)
+        return trainer_no_memory(t->args);
+    bool search = path[0] != '/' && !tlb_text(t->args, TLB_OPT_ORIGINAL);
+    tlb_status status = tlb_map_file(path, &g->files[i], &error);
     if (status != TLB_OK && search)
         status = map_above(path, &g->files[i]);
     if (status == TLB_OK && !g->files[i].bytes)

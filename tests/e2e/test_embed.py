@@ -60,7 +60,7 @@ def installed(app_c, weights, want):
     if not check(p.returncode == 0, "cmake --install " + p.stderr[-300:]):
         return
     files = [os.path.relpath(os.path.join(d, f), prefix) for d, _, fs in os.walk(prefix) for f in fs]
-    check("bin/tlc" in files and "include/tlc/tlr.h" in files, f"installed: {sorted(files)}")
+    check("bin/tlc" in files and {"include/tlc/tlr.h", "include/tlc/tlr_train.h"} < set(files), f"installed: {sorted(files)}")
     config = os.path.dirname(os.path.join(prefix, next(f for f in files if f.endswith("tlc.pc"))))
     env = {**os.environ, "PKG_CONFIG_PATH": config}
     tlc = run("pkg-config", "--variable=tlc", "tlc", env=env).stdout.strip()
@@ -76,10 +76,14 @@ def installed(app_c, weights, want):
     os.makedirs(project)
     shutil.copy(app_c, project)
     shutil.copy(DEMO, project)
+    for name in ("app.c", "draw.h"):
+        shutil.copy(os.path.join(SOURCE, "examples/train_in_app", name), os.path.join(project, name.replace("app", "learn")))
     with open(os.path.join(project, "CMakeLists.txt"), "w") as f:
         f.write("cmake_minimum_required(VERSION 3.16)\nproject(outside C)\nfind_package(tlc 0.1 REQUIRED)\n"
                 "tlc_compile(catdog ${CMAKE_CURRENT_SOURCE_DIR}/demo.onnx --replace-head 2 --freeze-backbone)\n"
-                "add_executable(app app.c)\ntarget_link_libraries(app catdog)\n")
+                "add_executable(app app.c)\ntarget_link_libraries(app catdog)\n"
+                "tlc_compile(shapes ${CMAKE_CURRENT_SOURCE_DIR}/demo.onnx --replace-head 2 --freeze-backbone)\n"
+                "add_executable(learn learn.c)\ntarget_link_libraries(learn shapes_train)\n")
     build = os.path.join(project, "build")
     generators = [["-G", "Ninja"]] if shutil.which("ninja") and LONG else [[]]
     for generator in generators:
@@ -88,6 +92,8 @@ def installed(app_c, weights, want):
         p = run("cmake", "--build", build, code=None)
         check(p.returncode == 0, "an application by find_package(tlc) " + (p.stdout + p.stderr)[-500 * (p.returncode != 0):])
         check(p.returncode == 0 and run(os.path.join(build, "app"), weights).stdout == want, "and it says the same")
+        p = run(os.path.join(build, "learn"), os.path.join(build, "shapes/weights.bin"), os.path.join(project, "learned.tlct"), code=None)
+        check(p.returncode == 0 and "saved and loaded: the same probabilities" in p.stdout, "and one that trains, by the target shapes_train " + p.stderr[-200:])
 
 
 def folder_by_cmake():

@@ -1,19 +1,29 @@
 """`trainer export FILE.onnx` and `FILE.safetensors`: the checker takes them, ONNX Runtime (where it is installed) and the file
 compiled again give our outputs, and training goes on from the file as it does from the run."""
+import errno
+import glob
+import json
 import os
+import re
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from common import TLC, check, finish, read_safetensors, run, steps
-from tiny import base_model, expect, left_behind, save, scratch
+from common import SOURCE, TLC, check, finish, read_safetensors, run, sha256, steps
+from tiny import base_model, expect, left_behind, quick_make, save, scratch, with_fault
 
 try:
     import onnxruntime
 except ImportError:
     onnxruntime = None
     print("skipped: ONNX Runtime's outputs: no onnxruntime")
+try:
+    import torch
+    import torchvision
+except ImportError:
+    torchvision = None
+    print("skipped: FILE.safetensors in PyTorch: no torchvision")
 
 here = scratch("export")
 rng = np.random.default_rng(5)
@@ -72,8 +82,8 @@ def many_operators():
 
 def compiled(model, name, *options, targets=("trainer", "predictor")):
     out = os.path.join(here, name)
-    run(TLC, "compile", model, "-o", out, "--preprocess", "none", "--name", "net", *options)
-    run("make", "-s", "-j2", "-C", out, *targets)
+    run(TLC, "compile", model, "-o", out, "--preprocess", "none", "--name", "net", *options, cwd=here)
+    quick_make(out, *targets)
     return out
 
 
@@ -99,64 +109,171 @@ def compare(what, got, want):
     check(got.shape == want.shape and far <= 1e-5, f"{what}: {far:.1e} of the largest away")
 
 
-def exports(name, model, opset, *dims, head=()):
-    """Both forms of the file, held against the predictor's outputs."""
+def onnx_tensors(file):
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load(file).graph.initializer}
+
+
+def best_of(trained):
+    return read_safetensors(max(glob.glob(os.path.join(trained, "best-*.safetensors"))))
+
+
+def exports(name, model, opset, *dims, options=(), again=(), norms=(False, False), replaces=("--replace-head", "2")):
+    """Both forms of the file, held against the predictor's outputs; `again`: those that are compiled again."""
     data = arrays(name, *dims)
-    folder = compiled(save(model, os.path.join(here, name + ".onnx")), name, "--replace-head", "2", *head)
+    folder = compiled(model, name, *replaces, *options)
     trained = train(folder, os.path.join(here, name + "-run"), data)
     trainer, x = os.path.join(folder, "trainer"), data.split(",")[0]
     run(trainer, "export", "--run", trained, "-o", os.path.join(here, name + "-app"))
     want = outputs(folder, x, os.path.join(here, name + "-app/weights.bin"))
-    for form in ("unfolded", "folded"):
+    for form, norm in zip(("unfolded", "folded"), norms):
         file = os.path.join(here, f"{name}-{form}.onnx")
         run(trainer, "export", file, "--run", trained, *(["--folded"] if form == "folded" else []))
         m = onnx.load(file)
         onnx.checker.check_model(m, full_check=True)
         kinds = [n.op_type for n in m.graph.node]
-        check(("BatchNormalization" in kinds) == (form == "unfolded" or not head), f"{name}, {form}: batch norms")
+        check(("BatchNormalization" in kinds) == norm, f"{name}, {form}: batch norms")
         check(m.opset_import[0].version == opset, f"{name}, {form}: opset {m.opset_import[0].version}")
         check({p.key: p.value for p in m.metadata_props}["classes"] == '["0","1"]', f"{name}, {form}: class names in the metadata")
-        if form == "unfolded" or head:
+        if form in again:
             compare(f"{name}, {form}: compiled again", outputs(compiled(file, f"{name}-{form}", targets=["predictor"]), x), want)
         if onnxruntime:
             session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-            compare(f"{name}, {form}: ONNX Runtime", session.run(None, {session.get_inputs()[0].name: np.load(x)})[0], want)
-    return folder, trained, data
+            compare(f"{name}, {form}: ONNX Runtime", session.run(None, {session.get_inputs()[0].name: np.load(x).astype(np.float32)})[0], want)
+    return folder, trained, data, want
 
 
-def names_kept(name, model):
+def names_kept(name, old, head="fc."):
     """The original's names, and its values where nothing was trained."""
-    old = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    new = {t.name: numpy_helper.to_array(t) for t in onnx.load(os.path.join(here, name + "-unfolded.onnx")).graph.initializer}
-    kept = [k for k in old if k in new and not k.startswith("fc.")]
-    check(set(kept) == {k for k in old if not k.startswith("fc.")}, f"{name}: the original's initialisers by name")
+    new = onnx_tensors(os.path.join(here, name + "-unfolded.onnx"))
+    kept = [k for k in old if k in new and not k.startswith(head)]
+    check(set(kept) == {k for k in old if not k.startswith(head)}, f"{name}: the original's initialisers by name")
     check(all(np.array_equal(old[k], new[k]) for k in kept), f"{name}: frozen weights are the original's, bit by bit")
     return new
 
 
-def round_trip(name, folder, trained, data, *options):
-    """Going on from the run, and from the file with the same options: the same steps, the same weights."""
-    back = compiled(os.path.join(here, name + "-unfolded.onnx"), name + "-back", *options, targets=["trainer"])
+def round_trip(name, folder, trained, data, want, *options):
+    """The file compiled with the same options gives the same outputs; going on from the run, and from the file: the
+    same steps, the same weights."""
+    back = compiled(os.path.join(here, name + "-unfolded.onnx"), name + "-back", *options)
+    check(np.array_equal(outputs(back, data.split(",")[0]), want), f"{name}: compiled again, the outputs bit by bit")
     a = train(folder, os.path.join(here, name + "-on"), data, "--from", trained)
     b = train(back, os.path.join(here, name + "-on2"), data)
     losses = [[s["loss"] for s in steps(r) if s["type"] == "step"] for r in (a, b)]
     check(losses[0] == losses[1] and len(losses[0]) > 0, f"{name}: the losses of going on")
-    best = [read_safetensors(next(os.path.join(r, f) for f in sorted(os.listdir(r)) if f.startswith("best-") and f.endswith(".safetensors"))) for r in (a, b)]
+    best = [best_of(r) for r in (a, b)]
     check(best[0].keys() == best[1].keys() and all(np.array_equal(best[0][k], best[1][k]) for k in best[0]), f"{name}: the weights of going on, bit by bit")
 
 
+def plain_network():
+    """No batch norms: a convolution that trains, MatMul with a bias beside it, Dropout in what is trained."""
+    def weight(name, *dims):
+        return numpy_helper.from_array(rng.uniform(-0.5, 0.5, dims).astype(np.float32), name)
+
+    node = helper.make_node
+    nodes = [node("Conv", ["x", "c.weight"], ["c"], name="c", kernel_shape=[3, 3]), node("Relu", ["c"], ["r"], name="relu"),
+             node("GlobalAveragePool", ["r"], ["p"], name="pool"), node("Flatten", ["p"], ["f"], name="flat"),
+             node("MatMul", ["f", "m.weight"], ["m"], name="m"), node("Add", ["m", "m.bias"], ["a"], name="a"),
+             node("Dropout", ["a"], ["d"], name="drop"), node("Gemm", ["d", "fc.weight"], ["y"], name="fc", transB=1)]
+    graph = helper.make_graph(nodes, "plain", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+                              [weight("c.weight", 8, 3, 3, 3), weight("m.weight", 8, 6), weight("m.bias", 6), weight("fc.weight", 4, 6)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def resnet18_weights():
+    """FILE.safetensors with a random tensor for each that the built-in network has."""
+    tensors = {}
+    for name, dims in re.findall(r"^(?:param|const) %(\S+) : f32\[([\d,]+)\]", open(os.path.join(SOURCE, "models/resnet18.tir")).read(), re.M):
+        shape = [int(d) for d in dims.split(",")]
+        low, high = (-1, 1) if len(shape) > 1 else (0.5, 1.5)
+        tensors[name] = (rng.uniform(low, high, shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    header, at = {}, 0
+    for name, t in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(t.shape), "data_offsets": [at, at + t.nbytes]}
+        at += t.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return tensors, save(len(text).to_bytes(8, "little") + text + b"".join(t.tobytes() for t in tensors.values()), os.path.join(here, "resnet18.safetensors"))
+
+
+def built_in():
+    """A built-in network with PyTorch's weights: what comes out loads where they came from."""
+    old, file = resnet18_weights()
+    if torchvision:
+        file = os.path.join(here, "resnet18.pth")
+        torch.save({k: torch.from_numpy(t) for k, t in old.items()}, file)
+    folder, trained, data, want = exports("resnet18", "resnet18", 13, 3, 32, 32, options=("--weights", file, "--input", "3x32x32", "--freeze-backbone"),
+                                          norms=(True, False))
+    new = names_kept("resnet18", old)
+    round_trip("resnet18", folder, trained, data, want, "--freeze", "*", "--unfreeze", "fc.*")
+    out = os.path.join(here, "resnet18-out.safetensors")
+    run(os.path.join(folder, "trainer"), "export", out, "--run", trained)
+    found = read_safetensors(out)
+    check(found.keys() == old.keys() and all(np.array_equal(found[k], new[k]) for k in found), "resnet18: FILE.safetensors has the tensors of PyTorch, by name")
+    check(all(found[k].shape == old[k].shape[:1] * (not k.startswith("fc.")) + (2,) * k.startswith("fc.") + old[k].shape[1:] for k in old), "resnet18: of their shapes")
+    if torchvision:
+        net = torchvision.models.resnet18(num_classes=2)
+        net.load_state_dict({k: torch.from_numpy(t.copy()) for k, t in found.items()}, strict=True)
+        with torch.no_grad():
+            compare("resnet18: torchvision's own class", net.eval()(torch.from_numpy(np.load(data.split(",")[0]))).numpy(), want)
+
+
+def trained_whole(name, model, trained):
+    """All of the network is in the file as the run left it, running statistics too."""
+    old, new, best = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}, onnx_tensors(os.path.join(here, name + "-unfolded.onnx")), best_of(trained)
+    check(all(np.array_equal(new[k], best[k]) for k in best), f"{name}: the run's tensors, bit by bit")
+    moved = [k for k in ("conv.weight", "bn.weight", "bn.running_mean", "bn.running_var", "ln.weight") if not np.array_equal(old[k], new[k])]
+    check(len(moved) == 5, f"{name}: trained and in the file: {moved}")
+
+
+def faults(trainer, trained):
+    """A disk that is full, or fails, and missing memory: one line, and the file whole (its folder's fsync comes last) or none of it."""
+    place = os.path.join(here, "faults")
+    os.makedirs(place)
+    for out in (os.path.join(place, "a.onnx"), os.path.join(place, "a.safetensors")):
+        command = [trainer, "export", out, "--run", trained, "-q"]
+        run(*command)
+        whole = sha256(out)
+        for call, number, code, step in (("write", errno.ENOSPC, 7, 1), ("short", 0, 7, 1), ("fsync", errno.EIO, 7, 1), ("close", errno.EIO, 7, 1),
+                                         ("rename", errno.EIO, 7, 1), ("malloc", 0, 6, 61)):
+            bad, n = [], 1
+            while True:
+                if os.path.exists(out):
+                    os.unlink(out)
+                p, fired, _ = with_fault(command, call, n, number)
+                errors = [line for line in p.stderr.splitlines() if line.startswith("trainer: error: ")]
+                there = {name: sha256(os.path.join(place, name)) for name in os.listdir(place)}
+                fine = p.returncode == code and len(errors) == 1 and (not there or (call, n) == ("fsync", 2)) or p.returncode == 0 and there
+                if not fine or there not in ({}, {os.path.basename(out): whole}):
+                    bad.append((n, p.returncode, p.stderr[-200:], there))
+                if not fired or bad:
+                    break
+                n += step
+            check(not bad and n > 1, f"{os.path.basename(out)}: {call} fails, number {n} is the first that is not there {bad}")
+        os.unlink(out)
+
+
 base = base_model()
-folder, trained, data = exports("base", base, 13, 3, 8, 8, head=("--freeze-backbone",))
-new = names_kept("base", base)
-round_trip("base", folder, trained, data, "--freeze", "*", "--unfreeze", "fc.*")
+save(base, os.path.join(here, "base.onnx"))
+# Compiled by a path that counts from `here`; exported from elsewhere.
+folder, trained, data, want = exports("base", "base.onnx", 13, 3, 8, 8, options=["--freeze-backbone"], again=["folded"], norms=(True, False))
+new = names_kept("base", {t.name: numpy_helper.to_array(t) for t in base.graph.initializer})
+round_trip("base", folder, trained, data, want, "--freeze", "*", "--unfreeze", "fc.*")
 wide = many_operators()
-exports("many", wide, 17, 4, 8, 8)
+_, run_of_many, _, _ = exports("many", save(wide, os.path.join(here, "many.onnx")), 17, 4, 8, 8, again=["unfolded"], norms=(True, True))
+trained_whole("many", wide, run_of_many)
+exports("plain", save(plain_network(), os.path.join(here, "plain.onnx")), 13, 3, 8, 8, again=["unfolded"])
+exports("double", "base.onnx", 13, 3, 8, 8, options=["--freeze-backbone", "--target", "ref", "--precision", "fp64"], again=["unfolded"], norms=(True, True))
+mlp = exports("mlp", os.path.join(SOURCE, "tests/e2e/mlp.tir"), 13, 20)
+round_trip("mlp", *mlp, "--unfreeze", "*")
+built_in()
 
 trainer, app = os.path.join(folder, "trainer"), os.path.join(here, "base.safetensors")
 run(trainer, "export", app, "--run", trained)
 found = read_safetensors(app)
 check(found.keys() == new.keys() and all(np.array_equal(found[k], new[k]) for k in found), "FILE.safetensors has the tensors of FILE.onnx")
 
+faults(trainer, trained)
 out = os.path.join(here, "none.onnx")
 expect("no FILE and no -o", [trainer, "export", "--run", trained], 2, "nothing to write to")
 expect("FILE and -o", [trainer, "export", out, "-o", here + "/none", "--run", trained], 2, "both", absent=[out])
@@ -166,7 +283,8 @@ expect("a folder that is not there", [trainer, "export", here + "/no/a.onnx", "-
 expect("run of another model", [os.path.join(here, "many/trainer"), "export", out, "--run", trained], 5, "another model", absent=[out])
 moved = os.path.join(here, "base.moved")
 os.rename(os.path.join(here, "base.onnx"), moved)
-expect("the original is gone", [trainer, "export", out, "--run", trained], 3, "--original", absent=[out])
+expect("the original is gone", [trainer, "export", out, "--run", trained], 3, "from this folder or one above the compiled one", absent=[out])
+expect("a wrong --original", [trainer, "export", out, "--run", trained, "--original", "base.onnx"], 3, "base.onnx: cannot read: No such file or directory;", absent=[out])
 expect("--folded needs none", [trainer, "export", out, "--run", trained, "--folded"], 0)
 os.unlink(out)
 expect("--original says where", [trainer, "export", out, "--run", trained, "--original", moved], 0)
