@@ -16,7 +16,7 @@
  * and a picture's values do not depend on n.
  *
  * Batch values are [n] pictures, one after another; layouts as in compiler/ir/graph.h.
- * Kernels include nothing but libc and these headers.
+ * Kernels include nothing but libc and these headers; OpenBLAS where `--blas openblas` asks for it.
  */
 #ifndef TLK_H
 #define TLK_H
@@ -45,12 +45,18 @@ typedef struct tlk_step {
     uint64_t seed;
     int64_t epoch;      /* from 0 */
     int64_t position;   /* of the batch's first sample in the epoch, from 0 */
-    int64_t t;          /* step, from 1 */
+    int64_t t;          /* update of this group of parameters, from 1; 0: it has none in this step */
+    int64_t batch;      /* in the step, from 0: gradients that are kept add up over them */
+    const double *class_weights; /* one a class; NULL: all 1 */
+    double divisor;     /* of the loss's gradient: weights of the step's pictures; 0: the batch's */
     double lr;
     double weight_decay;
     double momentum, dampening;  /* SGD */
     double beta1, beta2, epsilon; /* Adam */
 } tlk_step;
+
+/* Groups of parameters with numbers of their own: a step is an array of as many. */
+enum { TLK_GROUP_HEAD, TLK_GROUP_BACKBONE, TLK_GROUPS };
 
 /* Position of an item in a list of `inner` fastest. */
 static inline int64_t tlk_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

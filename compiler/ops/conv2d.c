@@ -2,7 +2,7 @@
  *
  * x [n,ic,h,w], w [oc,ic/groups,kh,kw], b [oc], residual like the result.  Bias, residual
  * and activation are applied in this order (PyTorch's conv, then add, then relu).
- * After assign_layouts w may be a state [36,oc,ic], what winograd_weights made of it.
+ * Later w may be [36,oc,ic]: a state that winograd_weights made of it, or a winograd_filter.
  */
 #include "op_attrs.h"
 #include "op_grad.h"
@@ -26,6 +26,13 @@ typedef struct filter {
     int64_t oc, ic, kh, kw; /* ic: of one group */
 } filter;
 
+/* Made at open, or in the step that trains it. */
+static bool is_transformed(const tlc_value *w)
+{
+    return w->shape.rank == 3 &&
+           (w->kind == TLC_STATE || (w->def && w->def->op == TLC_OP_WINOGRAD_FILTER));
+}
+
 /* Winograd's transformed weight stands for 3x3 filters; its tiles lie edge to edge. */
 static tlc_status read_transformed(tlc_ctx *ctx, const tlc_node *n, filter *out)
 {
@@ -47,7 +54,7 @@ static tlc_status read_filter(tlc_ctx *ctx, const tlc_node *n, filter *out)
     const tlc_value *w = n->in[1];
     TLC_TRY(tlc_want_type(ctx, w, n->in[0]->type, "w"));
     TLC_TRY(tlc_want_fixed(ctx, w, "w"));
-    if (w->shape.rank == 3 && w->kind == TLC_STATE)
+    if (is_transformed(w))
         return read_transformed(ctx, n, out);
     TLC_TRY(tlc_want_rank(ctx, w, 4, "w"));
     *out = (filter){ w->shape.dim[0], w->shape.dim[1], w->shape.dim[2], w->shape.dim[3] };

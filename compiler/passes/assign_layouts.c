@@ -82,7 +82,7 @@ static tlc_status derive_weights(work *w, const tlc_options *o)
         for (tlc_node *n = f->first; n; n = n->next) {
             if (n->op != TLC_OP_CONV2D || n->in[1]->kind != TLC_CONST || n->in[1]->id >= n_ids)
                 continue;
-            const tlc_kernel *k = tlc_kernel_choose(n, o->target, o->precision);
+            const tlc_kernel *k = tlc_kernel_choose(n, o);
             if (!k || strcmp(k->name, "conv2d_winograd") != 0)
                 continue;
             int id = n->in[1]->id;
@@ -98,7 +98,7 @@ static tlc_status derive_weights(work *w, const tlc_options *o)
 static void add_job(work *w, tlc_node *n, const tlc_options *o)
 {
     tlc_arena *arena = &w->ctx->arena;
-    const tlc_kernel *k = tlc_kernel_choose(n, o->target, o->precision);
+    const tlc_kernel *k = tlc_kernel_choose(n, o);
     job j = {
         .node = n,
         .in = TLC_NEW_ARRAY(arena, tlc_layout, n->n_in),
@@ -134,23 +134,30 @@ static bool is_blocked_vector(const tlc_value *v, const tlc_layout *l)
     return v->shape.rank == 1 && l->kind == TLC_C16;
 }
 
-/* Settle globals by the nodes that write them, or by those that read. */
-static void settle_globals(work *w, bool by_writers)
+/* Settle the globals that a node reads or writes. */
+static void settle_globals(work *w, const job *j)
 {
-    for (size_t j = 0; j < w->n_jobs; ++j) {
-        const tlc_node *n = w->jobs[j].node;
-        if (by_writers && !tlc_op_has(n->op, TLC_T_WRITES))
+    for (int i = 0; i < j->node->n_in; ++i) {
+        tlc_value *v = j->node->in[i];
+        const tlc_layout *wanted = &j->in[i];
+        if (!v || !tlc_is_global(v) || has_halo(wanted) ||
+            (w->decided[v->id] && !is_blocked_vector(v, wanted)))
             continue;
-        for (int i = 0; i < n->n_in; ++i) {
-            tlc_value *v = n->in[i];
-            const tlc_layout *wanted = &w->jobs[j].in[i];
-            if (!v || !tlc_is_global(v) || has_halo(wanted) ||
-                (w->decided[v->id] && !is_blocked_vector(v, wanted)))
-                continue;
-            v->layout = *wanted;
-            w->decided[v->id] = true;
-        }
+        v->layout = *wanted;
+        w->decided[v->id] = true;
     }
+}
+
+/* Those that write come first, each before the next is asked what it wants: an update in @update
+ * goes by where @step left the gradient. */
+static void add_jobs(work *w, const tlc_options *o)
+{
+    for (tlc_func *f = w->m->first_func; f; f = f->next)
+        for (tlc_node *n = f->first; n; n = n->next) {
+            add_job(w, n, o);
+            if (tlc_op_has(n->op, TLC_T_WRITES))
+                settle_globals(w, &w->jobs[w->n_jobs - 1]);
+        }
 }
 
 /* Constant `v` once more, in the layout wanted. */
@@ -255,13 +262,11 @@ tlc_status tlc_pass_assign_layouts(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *en
 {
     work w = { .ctx = ctx, .m = m };
     TLC_TRY(derive_weights(&w, env->options));
-    for (tlc_func *f = m->first_func; f; f = f->next)
-        for (tlc_node *n = f->first; n; n = n->next)
-            add_job(&w, n, env->options);
     make_arrays(&w);
+    add_jobs(&w, env->options);
     collect_wishes(&w);
-    settle_globals(&w, true);
-    settle_globals(&w, false);
+    for (size_t j = 0; j < w.n_jobs; ++j)
+        settle_globals(&w, &w.jobs[j]);
     settle_results(&w);
     TLC_TRY(satisfy_operands(&w));
     return satisfy_returns(&w);

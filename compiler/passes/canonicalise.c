@@ -121,11 +121,12 @@ static tlc_value *transposed(work *w, const tlc_value *v)
     if (v->splat)
         return t;
     char *to = tlc_arena_array(&w->ctx->arena, (size_t)(rows * cols), F32_BYTES);
-    const char *from = v->data;
+    const char *from = tlc_data_bytes(&w->ctx->arena, v);
     for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < cols; ++j)
             memcpy(to + (j * rows + i) * F32_BYTES, from + (i * cols + j) * F32_BYTES, F32_BYTES);
     t->data = to;
+    t->scale = NULL;
     t->file = NULL;
     return t;
 }

@@ -5,9 +5,10 @@
  *
  * computed in double and rounded to float once.  It fires where the convolution has no other
  * reader and weight, bias and all four vectors are constant; any other batch norm stays an
- * operator.  That variance + epsilon is above 0 was checked when the node was made.  Under
- * --precision fp64 none is folded: that build is what others are held against, and folding
- * would round its weights to float.
+ * operator.  The weight stays where it lies, in the mapped model as a rule, with factors beside it
+ * that whoever reads it applies: a network's folded weights are too much to hold.  That
+ * variance + epsilon is above 0 was checked when the node was made.  Under --precision fp64 none
+ * is folded: that build is what others are held against, and folding would round its weights.
  */
 #include "pass_util.h"
 
@@ -39,15 +40,21 @@ static double scale_of(const tlc_node *bn, int64_t c)
 
 static tlc_value *folded_weight(tlc_module *m, const tlc_value *w, const tlc_node *bn)
 {
+    int64_t channels = w->shape.dim[0], inner = tlc_shape_elems(&w->shape) / channels;
+    double *scale = TLC_NEW_ARRAY(&m->ctx->arena, double, channels);
+    for (int64_t c = 0; c < channels; ++c)
+        scale[c] = scale_of(bn, c);
+    if (w->data_type == TLC_F32 && !w->splat && !w->scale) {
+        tlc_value *view = tlc_global_reshaped(m, w, w->shape);
+        view->file = NULL;
+        view->scale = scale;
+        view->scale_run = inner;
+        return view;
+    }
     void *bytes;
     tlc_value *r = tlc_const_make(m, w->name, TLC_F32, w->shape, &bytes);
-    float *to = bytes;
-    int64_t channels = w->shape.dim[0], inner = tlc_shape_elems(&w->shape) / channels;
-    for (int64_t c = 0; c < channels; ++c) {
-        double s = scale_of(bn, c);
-        for (int64_t i = c * inner; i < (c + 1) * inner; ++i)
-            to[i] = (float)(tlc_data_f64(w, i) * s);
-    }
+    for (int64_t i = 0; i < channels * inner; ++i)
+        ((float *)bytes)[i] = (float)(tlc_data_f64(w, i) * scale[i / inner]);
     return r;
 }
 

@@ -19,6 +19,7 @@ typedef struct work {
     const tlc_options *options;
     bool *frozen; /* by value id */
     bool *moves;  /* by value id: a running statistic that training moves */
+    const char **because; /* by value id: the option that decided; NULL: none did */
 } work;
 
 static tlc_status matches_nothing(tlc_ctx *ctx, const char *option, const char *what)
@@ -27,11 +28,17 @@ static tlc_status matches_nothing(tlc_ctx *ctx, const char *option, const char *
                     tlc_quote_name(ctx, what));
 }
 
-static void freeze_before_id(work *w, int id)
+static void decide_value(work *w, int id, bool frozen, const char *because)
+{
+    w->frozen[id] = frozen;
+    w->because[id] = because;
+}
+
+static void freeze_before_id(work *w, int id, const char *because)
 {
     for (size_t i = 0; i < w->m->n_globals; ++i)
         if (w->m->globals[i]->id < id)
-            w->frozen[w->m->globals[i]->id] = true;
+            decide_value(w, w->m->globals[i]->id, true, because);
 }
 
 static tlc_status freeze_until(work *w, const char *name)
@@ -39,22 +46,31 @@ static tlc_status freeze_until(work *w, const char *name)
     const tlc_node *until = tlc_node_by_name(w->f, name);
     if (!until)
         return matches_nothing(w->ctx, "--freeze-until", name);
+    const char *shown = tlc_escaped(w->ctx, name);
+    const char *before = tlc_arena_printf(&w->ctx->arena, "before %s", shown);
+    const char *from = tlc_arena_printf(&w->ctx->arena, "from %s", shown);
+    for (size_t i = 0; i < w->m->n_globals; ++i)
+        if (!w->frozen[w->m->globals[i]->id])
+            w->because[w->m->globals[i]->id] = from;
     for (const tlc_node *n = w->f->first; n != until; n = n->next)
         for (int i = 0; i < n->n_in; ++i)
             if (n->in[i])
-                w->frozen[n->in[i]->id] = true;
+                decide_value(w, n->in[i]->id, true, before);
     return TLC_OK;
 }
 
 static tlc_status apply_rule(work *w, const tlc_freeze_rule *r)
 {
     bool matched = false;
+    const char *because =
+        tlc_arena_printf(&w->ctx->arena, "%s %s", r->freeze ? "--freeze" : "--unfreeze",
+                         tlc_escaped(w->ctx, r->glob));
     for (size_t i = 0; i < w->m->n_globals; ++i) {
         const tlc_value *v = w->m->globals[i];
         if (v->kind != TLC_PARAM || !v->name || fnmatch(r->glob, v->name, 0) != 0)
             continue;
         matched = true;
-        w->frozen[v->id] = r->freeze;
+        decide_value(w, v->id, r->freeze, because);
     }
     return matched ? TLC_OK
                    : matches_nothing(w->ctx, r->freeze ? "--freeze" : "--unfreeze", r->glob);
@@ -113,7 +129,9 @@ static tlc_status freeze_batch_norms(work *w, tlc_findings *found)
             continue;
         }
         ++found->bn_frozen;
-        w->frozen[n->in[BN_SCALE]->id] = w->frozen[n->in[BN_BIAS]->id] = true;
+        for (int i = BN_SCALE; i <= BN_BIAS; ++i)
+            if (!w->frozen[n->in[i]->id])
+                decide_value(w, n->in[i]->id, true, "--bn frozen");
     }
     return TLC_OK;
 }
@@ -131,11 +149,11 @@ static tlc_status decide(work *w, tlc_findings *found)
 {
     const tlc_options *o = w->options;
     if (!o->train) {
-        freeze_before_id(w, w->m->n_values);
+        freeze_before_id(w, w->m->n_values, "inference alone");
         return TLC_OK;
     }
     if (o->freeze_backbone)
-        freeze_before_id(w, found->new_from_id);
+        freeze_before_id(w, found->new_from_id, "--freeze-backbone");
     if (o->freeze_until)
         TLC_TRY(freeze_until(w, o->freeze_until));
     for (size_t i = 0; i < o->n_freeze_rules; ++i)
@@ -198,6 +216,8 @@ tlc_status tlc_pass_freeze(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
     work w = { .ctx = ctx, .m = m, .f = tlc_func_find(m, "forward"), .options = env->options };
     w.frozen = TLC_NEW_ARRAY(&ctx->arena, bool, m->n_values);
     w.moves = TLC_NEW_ARRAY(&ctx->arena, bool, m->n_values);
+    w.because = TLC_NEW_ARRAY(&ctx->arena, const char *, m->n_values);
+    env->findings->because = w.because;
     if (!w.f)
         return TLC_OK;
     TLC_TRY(decide(&w, env->findings));

@@ -235,6 +235,8 @@ tlc_value *tlc_global_reshaped(tlc_module *m, const tlc_value *v, tlc_shape shap
     r->data = v->data;
     r->data_type = v->data_type;
     r->splat = v->splat;
+    r->scale = v->scale;
+    r->scale_run = v->scale_run;
     r->file = v->file;
     r->file_offset = v->file_offset;
     r->init = v->init;

@@ -12,6 +12,8 @@
  *   differentiate   before fuse: operators' gradients know no fused activations' insides.
  *   dce             between, so that what differentiate made and nobody reads does not count
  *                   as a reader where fuse asks for single ones.
+ *   winograd        after differentiate, whose nodes it rewrites; before fuse, so that a sum of
+ *                   gradients rides on the convolution that makes one of them.
  *   fuse            after the cut, so that nothing is fused across it: features cross it as
  *                   they are, and cached and uncached runs have the same bits.
  *   (precision)     f32 becomes f64 once no pass computes with weights any more.
@@ -34,7 +36,7 @@ const size_t tlc_n_passes = sizeof tlc_passes / sizeof tlc_passes[0];
 
 static const char *const order[] = {
     "fold_constants", "canonicalise", "replace_head", "freeze", "fold_bn",
-    "split", "differentiate", "dce", "fuse", "assign_layouts",
+    "split", "differentiate", "dce", "winograd", "fuse", "assign_layouts",
 };
 
 const tlc_pass *tlc_pass_find(const char *name)

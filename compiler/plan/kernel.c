@@ -25,6 +25,7 @@ static void fill(tlc_kernel *k, const tlc_kernel_fns *fns)
     k->layouts = fns->layouts;
     k->literal = fns->literal;
     k->scratch_bytes = fns->scratch_bytes;
+    k->launch = fns->launch;
 }
 
 /* A member of another file's structure is no constant expression, so the functions are filled in
@@ -44,20 +45,23 @@ bool tlc_kernel_is_alias(const tlc_node *n)
            tlc_layout_equal(&n->in[0]->layout, &n->out[0]->layout);
 }
 
-static const tlc_kernel *search(const tlc_node *n, tlc_target target)
+static const tlc_kernel *search(const tlc_node *n, tlc_target target, bool openblas)
 {
     for (size_t i = 0; i < N_ROWS; ++i)
-        if (rows[i].op == n->op && rows[i].target == target && rows[i].serves(n))
+        if (rows[i].op == n->op && rows[i].target == target &&
+            (openblas || !(rows[i].flags & TLC_K_OPENBLAS)) && rows[i].serves(n))
             return &rows[i];
     return NULL;
 }
 
-const tlc_kernel *tlc_kernel_choose(const tlc_node *n, tlc_target target, tlc_precision precision)
+const tlc_kernel *tlc_kernel_choose(const tlc_node *n, const tlc_options *o)
 {
     const tlc_kernel *k = NULL;
     if (tlc_kernel_is_alias(n))
         return NULL;
-    if (target == TLC_TARGET_CPU && precision == TLC_PRECISION_FP32)
-        k = search(n, TLC_TARGET_CPU);
-    return k ? k : search(n, TLC_TARGET_REF);
+    if (o->target == TLC_TARGET_CUDA) /* a device runs no kernel of the host's */
+        return search(n, TLC_TARGET_CUDA, false);
+    if (o->target == TLC_TARGET_CPU && o->precision == TLC_PRECISION_FP32)
+        k = search(n, TLC_TARGET_CPU, o->openblas);
+    return k ? k : search(n, TLC_TARGET_REF, false);
 }

@@ -19,8 +19,14 @@
 
 enum { /* flags of a row */
     TLC_K_SCRATCH = 1 << 0, /* takes scratch */
-    TLC_K_STEP = 1 << 1     /* takes the step's numbers: seed, position, rates */
+    TLC_K_STEP = 1 << 1,    /* takes the step's numbers: seed, position, rates */
+    TLC_K_OPENBLAS = 1 << 2 /* calls OpenBLAS: a row for `--blas openblas` alone */
 };
+
+/* Blocks of threads on a device: along x (a_picture * n + fixed) / per_block, rounded up. */
+typedef struct tlc_launch {
+    int64_t a_picture, fixed, per_block, y, z;
+} tlc_launch;
 
 typedef struct tlc_kernel {
     const char *name;    /* K of tlk_K: "conv2d_direct" */
@@ -36,6 +42,7 @@ typedef struct tlc_kernel {
     /* Fields of the struct literal: "{ .ic = 64, .oc = 64, ... }". */
     void (*literal)(tlc_cwriter *w, const tlc_node *n);
     int64_t (*scratch_bytes)(const tlc_node *n); /* for each worker; NULL: none */
+    tlc_launch (*launch)(const tlc_node *n);     /* target cuda; NULL elsewhere */
 } tlc_kernel;
 
 /* What kernels_<target>.c defines for each row, as `const tlc_kernel_fns tlc_kernel_fns_<name>`;
@@ -45,13 +52,14 @@ typedef struct tlc_kernel_fns {
     void (*layouts)(const tlc_node *n, tlc_layout *in, tlc_layout *out);
     void (*literal)(tlc_cwriter *w, const tlc_node *n);
     int64_t (*scratch_bytes)(const tlc_node *n);
+    tlc_launch (*launch)(const tlc_node *n);
 } tlc_kernel_fns;
 
 /* A view whose operand and result are plain: the result is the operand's bytes, no code runs. */
 bool tlc_kernel_is_alias(const tlc_node *n);
 
-/* The kernel for `n` on `target`; never NULL for a module that passed fuse (ref serves all);
- * NULL for a view in plain layout, which has no code. */
-const tlc_kernel *tlc_kernel_choose(const tlc_node *n, tlc_target target, tlc_precision precision);
+/* The kernel for `n` as the options ask (target, precision, blas); never NULL for a module that
+ * passed fuse (ref serves all); NULL for a view in plain layout, which has no code. */
+const tlc_kernel *tlc_kernel_choose(const tlc_node *n, const tlc_options *o);
 
 #endif

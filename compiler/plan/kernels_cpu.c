@@ -129,6 +129,7 @@ enum {
     WINO_MOST_TILES = 18,
     WINO_STEP = 6, /* tiles of a pass of the microkernel */
     WINO_LEAST_TILES = 9, /* of a picture: 512@7 has 4, and direct is faster */
+    WINO_MOST_ACROSS = 36, /* of a chunk that goes on from picture to picture */
     WINO_ITEMS = 4
 };
 
@@ -143,11 +144,19 @@ static int64_t winograd_picture_tiles(const tlc_node *n)
     return (y[2] + 3) / 4 * ((y[3] + 3) / 4);
 }
 
+/* Where the step makes the weight there are many pictures: chunks go across them. */
+static bool goes_across(const tlc_node *n)
+{
+    return n->in[1]->kind == TLC_RESULT;
+}
+
 /* Tiles of a chunk. */
 static int64_t winograd_tiles(const tlc_node *n)
 {
     const int64_t ic = padded(channels(n->in[0])), oc = padded(channels(n->out[0]));
     const int64_t fit = WINO_V_BYTES / (WINO_POS * ic * 4) / WINO_STEP * WINO_STEP;
+    if (goes_across(n))
+        return fit >= WINO_MOST_TILES ? WINO_MOST_TILES : WINO_MOST_ACROSS;
     if (fit >= WINO_MOST_TILES || WINO_POS * ic * oc * 4 > WINO_U_BYTES)
         return WINO_MOST_TILES;
     return fit > WINO_STEP ? fit : WINO_STEP;
@@ -158,11 +167,12 @@ static int64_t winograd_group(const tlc_node *n)
 {
     const int64_t tiles = winograd_tiles(n), blocks = padded(channels(n->out[0])) / TLK_BLOCK;
     const int64_t chunks = (winograd_picture_tiles(n) + tiles - 1) / tiles;
-    const int64_t group = chunks * ((blocks + 7) / 8) >= WINO_ITEMS ? 8 : 4;
+    const bool many = goes_across(n) || chunks * ((blocks + 7) / 8) >= WINO_ITEMS;
+    const int64_t group = many ? 8 : 4;
     return group < blocks ? group : blocks;
 }
 
-/* A weight that is trained would need its U again each step. */
+/* A trained weight needs its U again each step: the pass winograd sees to that. */
 static bool serves_winograd(const tlc_node *n)
 {
     const tlc_conv2d_attrs *a = TLC_ATTRS(n, tlc_conv2d_attrs);
@@ -187,15 +197,16 @@ static void winograd_literal(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "{ .conv = ");
     conv2d_literal(w, n);
-    tlc_w(w, ", .tiles = %" PRId64 ", .group = %" PRId64 " }", winograd_tiles(n),
-          winograd_group(n));
+    tlc_w(w, ", .tiles = %" PRId64 ", .group = %" PRId64 ", .across = %s }", winograd_tiles(n),
+          winograd_group(n), goes_across(n) ? "true" : "false");
 }
 
-/* V and M of a chunk: see tlk_conv2d_winograd.h. */
+/* V and M of a chunk: see tlk_wino_step. */
 static int64_t winograd_scratch_bytes(const tlc_node *n)
 {
-    const int64_t ic = padded(channels(n->in[0]));
-    return WINO_POS * winograd_tiles(n) * (ic + winograd_group(n) * TLK_BLOCK) * 4;
+    const int64_t blocks = padded(channels(n->in[0])) / TLK_BLOCK, tiles = winograd_tiles(n);
+    const int64_t lines = (tiles * blocks | 1) + winograd_group(n) * (tiles | 1);
+    return WINO_POS * lines * TLK_BLOCK * 4;
 }
 
 const tlc_kernel_fns tlc_kernel_fns_conv2d_winograd = {
@@ -281,6 +292,71 @@ const tlc_kernel_fns tlc_kernel_fns_linear_grad_x_packed = {
     .serves = serves_linear,
     .layouts = linear_layouts,
     .literal = grad_x_literal,
+};
+
+/* --- linear, by OpenBLAS ------------------------------------------------------------ */
+
+enum { /* as in kernels/cpu/tlk_linear_blas.h */
+    BLAS_PICTURES = 8,
+    BLAS_IN = 512,
+    BLAS_LEAST = 1 << 18 /* weights of a layer for which a call of OpenBLAS pays */
+};
+
+static bool serves_blas(const tlc_node *n)
+{
+    return serves_linear(n) && tlc_shape_elems(&n->in[1]->shape) >= BLAS_LEAST;
+}
+
+static int64_t blas_scratch_bytes(const tlc_node *n)
+{
+    return n->in[1]->shape.dim[1] * BLAS_PICTURES * (int64_t)sizeof(float);
+}
+
+static int64_t grad_x_blas_scratch_bytes(const tlc_node *n)
+{
+    const int64_t outputs = (n->in[1]->shape.dim[0] + TLK_BLOCK - 1) / TLK_BLOCK * TLK_BLOCK;
+    return (outputs + BLAS_IN) * BLAS_PICTURES * (int64_t)sizeof(float);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_linear_blas = {
+    .serves = serves_blas,
+    .layouts = linear_layouts,
+    .literal = linear_literal,
+    .scratch_bytes = blas_scratch_bytes,
+};
+
+const tlc_kernel_fns tlc_kernel_fns_linear_grad_x_blas = {
+    .serves = serves_blas,
+    .layouts = linear_layouts,
+    .literal = grad_x_literal,
+    .scratch_bytes = grad_x_blas_scratch_bytes,
+};
+
+/* --- linear, update ----------------------------------------------------------------- */
+
+/* The gradient alone, where it is kept: dy [n,out], x [n,in]. */
+static bool serves_grad_w(const tlc_node *n)
+{
+    return n->out[0]->type == TLC_F32 && is_row(n->in[0]) && is_row(n->in[1]);
+}
+
+static void grad_w_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
+{
+    (void)n;
+    in[0] = in[1] = plain;
+    out[0] = layout_of(TLC_LIN16);
+}
+
+static void grad_w_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_in_out(w, n->out[0]);
+    tlc_w(w, " }");
+}
+
+const tlc_kernel_fns tlc_kernel_fns_linear_grad_w_packed = {
+    .serves = serves_grad_w,
+    .layouts = grad_w_layouts,
+    .literal = grad_w_literal,
 };
 
 /* Operands: the arrays that are updated (w first), then dy and x. */

@@ -435,11 +435,13 @@ const tlc_kernel_fns tlc_kernel_fns_mean_grad_c16 = {
 
 enum { MOST_IN = 8, MOST_OUT = 3 }; /* operands and results of what makes a gradient */
 
-/* How the kernel behind a gradient writes it. */
+/* How the kernel behind a gradient writes it; a kept one lies as @step left it. */
 static tlc_layout gradient_layout(const tlc_value *g)
 {
-    const tlc_kernel *k = g->def ? tlc_kernel_choose(g->def, TLC_TARGET_CPU, TLC_PRECISION_FP32)
-                                 : NULL;
+    if (tlc_is_global(g))
+        return g->layout;
+    static const tlc_options ours = { .target = TLC_TARGET_CPU, .precision = TLC_PRECISION_FP32 };
+    const tlc_kernel *k = g->def ? tlc_kernel_choose(g->def, &ours) : NULL;
     tlc_layout in[MOST_IN] = { { 0 } }, out[MOST_OUT] = { { 0 } };
     if (!k || k->target != TLC_TARGET_CPU || !k->layouts || g->def->n_in > MOST_IN)
         return plain;
@@ -464,6 +466,18 @@ static void w_elems(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "{ .elems = %" PRId64, tlc_value_bytes(n->in[n->n_in - 1]) / 4);
 }
+
+static void accumulate_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_elems(w, n);
+    tlc_w(w, " }");
+}
+
+const tlc_kernel_fns tlc_kernel_fns_accumulate = {
+    .serves = serves_sweep,
+    .layouts = sweep_layouts,
+    .literal = accumulate_literal,
+};
 
 static void adam_literal(tlc_cwriter *w, const tlc_node *n)
 {

@@ -363,6 +363,12 @@ REF_KERNEL(copy, serves_all);
 
 /* --- optimizers ---------------------------------------------------------------------- */
 
+static void accumulate_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .elems = %" PRId64 " }", tlc_shape_elems(&n->in[0]->shape));
+}
+REF_KERNEL(accumulate, serves_all);
+
 static void sgd_literal(tlc_cwriter *w, const tlc_node *n)
 {
     tlc_w(w, "{ .elems = %" PRId64 ", .nesterov = %s }", tlc_shape_elems(&n->in[0]->shape),

@@ -99,7 +99,7 @@ static void place_all_globals(planner *pl)
 static tlc_status choose_kernels(planner *pl, const tlc_func *f)
 {
     for (const tlc_node *n = f->first; n; n = n->next) {
-        const tlc_kernel *k = tlc_kernel_choose(n, pl->o->target, pl->o->precision);
+        const tlc_kernel *k = tlc_kernel_choose(n, pl->o);
         if (!k && !tlc_kernel_is_alias(n)) {
             if (n->name)
                 tlc_at(pl->ctx, "node %s", tlc_quote_name(pl->ctx, n->name));

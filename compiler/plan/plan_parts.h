@@ -1,4 +1,4 @@
-/* plan_parts.h: what the files of plan/ share and nobody else needs. */
+/* plan_parts.h: what the files of plan/ share, and the picture of `tlc explain` with them. */
 #ifndef TLC_PLAN_PARTS_H
 #define TLC_PLAN_PARTS_H
 

@@ -1,8 +1,8 @@
 /* tlk_conv2d_winograd.h: 3x3 convolution of stride 1 by F(4x4, 3x3): 36 multiply-adds for 144.
  *
  * Points 0, +-1/sqrt2, +-sqrt2, infinity: rounding error about twice that of the direct chain
- * (Lavin and Gray 2016).    An item is a
- * chunk of tiles of 4x4 outputs and a group of output blocks, all phases in one thread:
+ * (Lavin and Gray 2016).  An item is a chunk of tiles of 4x4 outputs and a group of output blocks,
+ * all phases in one thread:
  *
  *     V[36][tile][ic] = Bt d B        of every tile of the chunk
  *     M[block][36][tile][16] = U V    the microkernel, with tiles in the place of pixels
@@ -25,34 +25,45 @@ enum {
 
 typedef struct tlk_conv2d_winograd {
     tlk_conv2d conv;
-    int tiles; /* of a chunk at most: a multiple of 6 */
-    int group; /* output blocks of an item */
+    int tiles;   /* of a chunk at most: a multiple of 6 */
+    int group;   /* output blocks of an item */
+    bool across; /* chunks go on from picture to picture */
 } tlk_conv2d_winograd;
 
-/* A chunk: tiles [first, last) of one picture, and output blocks [block0, block1). */
+/* A chunk: some of the tiles from the first of `picture` on, and output blocks [block0, block1). */
 typedef struct tlk_wino_chunk {
     int64_t picture;
+    int64_t total;      /* tiles from that one on that chunks are cut from */
     int64_t sub0, sub1; /* sub-tiles: up to TLK_PIX tiles that share a pass of the microkernel */
-    int first;          /* tile */
+    int64_t first, end; /* tiles */
     int block0, block1;
 } tlk_wino_chunk;
+
+/* Floats from position to position of V, or of one block of M: an odd number of cache lines, as an
+ * even one maps the 36 that a tile writes onto few sets of the cache. */
+TLK_INLINE int64_t tlk_wino_step(int tiles, int channels)
+{
+    return ((int64_t)tiles * channels / TLK_BLOCK | 1) * TLK_BLOCK;
+}
 
 TLK_INLINE int tlk_wino_cols(const tlk_conv2d *s) { return (int)tlk_div_up(s->y.w, TLK_WINO_OUT); }
 TLK_INLINE int tlk_wino_tiles(const tlk_conv2d *s)
 {
     return (int)tlk_div_up(s->y.h, TLK_WINO_OUT) * tlk_wino_cols(s);
 }
-TLK_INLINE int64_t tlk_wino_subs(const tlk_conv2d *s)
+/* Tiles that chunks are cut from: a picture's, or all there are. */
+TLK_INLINE int64_t tlk_wino_total(const tlk_conv2d_winograd *s, int64_t n)
 {
-    return tlk_div_up(tlk_wino_tiles(s), TLK_PIX);
+    return tlk_wino_tiles(&s->conv) * (s->across ? n : 1);
 }
-TLK_INLINE int tlk_wino_first(const tlk_conv2d *s, int64_t sub)
+TLK_INLINE int64_t tlk_wino_subs(int64_t total) { return tlk_div_up(total, TLK_PIX); }
+TLK_INLINE int64_t tlk_wino_first(int64_t total, int64_t sub)
 {
-    return (int)(sub * tlk_wino_tiles(s) / tlk_wino_subs(s));
+    return sub * total / tlk_wino_subs(total);
 }
-TLK_INLINE int64_t tlk_wino_chunks(const tlk_conv2d_winograd *s)
+TLK_INLINE int64_t tlk_wino_chunks(int64_t total, int tiles)
 {
-    return tlk_div_up(tlk_wino_subs(&s->conv), s->tiles / TLK_PIX);
+    return tlk_div_up(tlk_wino_subs(total), tiles / TLK_PIX);
 }
 TLK_INLINE int64_t tlk_wino_groups(const tlk_conv2d_winograd *s)
 {
@@ -61,21 +72,23 @@ TLK_INLINE int64_t tlk_wino_groups(const tlk_conv2d_winograd *s)
 
 static inline int64_t tlk_conv2d_winograd_items(const tlk_conv2d_winograd *s, int64_t n)
 {
-    return n * tlk_wino_chunks(s) * tlk_wino_groups(s);
+    return (s->across ? 1 : n) * tlk_wino_chunks(tlk_wino_total(s, n), s->tiles) *
+           tlk_wino_groups(s);
 }
 
 /* Groups outside: a group's part of U, which is large, serves all pictures in turn. */
 TLK_INLINE tlk_wino_chunk tlk_wino_locate(const tlk_conv2d_winograd *s, int64_t item, int64_t n)
 {
-    const int64_t chunks = tlk_wino_chunks(s);
-    const int64_t subs = tlk_wino_subs(&s->conv);
-    const int64_t chunk = item % chunks;
+    const int64_t total = tlk_wino_total(s, n), subs = tlk_wino_subs(total);
+    const int64_t chunks = tlk_wino_chunks(total, s->tiles);
+    const int64_t chunk = item % chunks, pictures = s->across ? 1 : n;
     const int blocks = tlk_blocks(s->conv.oc);
-    tlk_wino_chunk c = { .picture = item / chunks % n };
+    tlk_wino_chunk c = { .picture = item / chunks % pictures, .total = total };
     c.sub0 = chunk * subs / chunks;
     c.sub1 = (chunk + 1) * subs / chunks;
-    c.first = tlk_wino_first(&s->conv, c.sub0);
-    c.block0 = (int)(item / chunks / n) * s->group;
+    c.first = tlk_wino_first(total, c.sub0);
+    c.end = tlk_wino_first(total, c.sub1);
+    c.block0 = (int)(item / chunks / pictures) * s->group;
     c.block1 = c.block0 + s->group < blocks ? c.block0 + s->group : blocks;
     return c;
 }
@@ -213,28 +226,43 @@ TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const fl
     }
 }
 
-/* All positions of a chunk; `stride` tiles from position to position in V and M. */
-TLK_INLINE void tlk_wino_products(const tlk_conv2d *s, const tlk_wino_chunk *c, int stride,
+/* Sub-tiles of one picture have two sizes, known when compiled; else any up to TLK_PIX, of which
+ * all but the two largest are as good as never seen. */
+TLK_INLINE void tlk_wino_product_of(const tlk_conv2d_winograd *w, int ic, int nb, int m,
+                                    const float *v, const float *u, float *out,
+                                    int64_t block_step)
+{
+    const int64_t total = tlk_wino_tiles(&w->conv);
+    const int most = w->across ? TLK_PIX : (int)tlk_div_up(total, tlk_wino_subs(total));
+    const int least = w->across ? TLK_PIX - 1 : (int)(total / tlk_wino_subs(total));
+    if (m == most)
+        tlk_wino_product(ic, nb, most, v, u, out, block_step);
+    else if (m == least)
+        tlk_wino_product(ic, nb, least, v, u, out, block_step);
+    else if (w->across)
+        for (int p = 0; p < m; ++p)
+            tlk_wino_product(ic, nb, 1, v + (int64_t)p * ic, u, out + p * TLK_BLOCK, block_step);
+}
+
+/* All positions of a chunk. */
+TLK_INLINE void tlk_wino_products(const tlk_conv2d_winograd *w, const tlk_wino_chunk *c,
                                   const float *v, const float *u, float *out)
 {
+    const tlk_conv2d *s = &w->conv;
     const int ic = tlk_blocks(s->ic) * TLK_BLOCK;
-    const int nb = tlk_conv2d_pair(s);
-    const int blocks = tlk_blocks(s->oc);
-    const int most = (int)tlk_div_up(tlk_wino_tiles(s), tlk_wino_subs(s));
-    const int least = (int)(tlk_wino_tiles(s) / tlk_wino_subs(s));
-    const int64_t block_step = (int64_t)TLK_WINO_POS * stride * TLK_BLOCK;
+    const int nb = tlk_conv2d_pair(s), blocks = tlk_blocks(s->oc);
+    const int64_t v_step = tlk_wino_step(w->tiles, ic), m_step = tlk_wino_step(w->tiles, TLK_BLOCK);
     for (int pos = 0; pos < TLK_WINO_POS; ++pos)
         for (int o = c->block0; o < c->block1; o += nb) {
             const float *uo = u + ((int64_t)pos * blocks + o) * ic * TLK_BLOCK;
+            int64_t first = c->first;
             for (int64_t sub = c->sub0; sub < c->sub1; ++sub) {
-                const int first = tlk_wino_first(s, sub);
-                const int64_t at = (int64_t)pos * stride + first - c->first;
-                const float *vt = v + at * ic;
-                float *to = out + (o - c->block0) * block_step + at * TLK_BLOCK;
-                if (most == least || tlk_wino_first(s, sub + 1) - first == most)
-                    tlk_wino_product(ic, nb, most, vt, uo, to, block_step);
-                else
-                    tlk_wino_product(ic, nb, least, vt, uo, to, block_step);
+                const int64_t next = tlk_wino_first(c->total, sub + 1), at = first - c->first;
+                tlk_wino_product_of(w, ic, nb, (int)(next - first), v + pos * v_step + at * ic, uo,
+                                    out + ((o - c->block0) * TLK_WINO_POS + pos) * m_step +
+                                        at * TLK_BLOCK,
+                                    TLK_WINO_POS * m_step);
+                first = next;
             }
         }
 }
@@ -287,32 +315,56 @@ static inline void tlk_wino_tile_out(const tlk_conv2d *s, int tile, const float 
     }
 }
 
+/* Where a chunk's tile lies: its picture, and which it is in it. */
+TLK_INLINE int64_t tlk_wino_picture(const tlk_conv2d *s, const tlk_wino_chunk *c, int64_t tile)
+{
+    return c->picture + tile / tlk_wino_tiles(s);
+}
+
+/* V of a chunk. */
+TLK_INLINE void tlk_wino_read(const tlk_conv2d *s, const tlk_wino_chunk *c, int tiles,
+                              const float *x, float *v)
+{
+    const int64_t ic = tlk_blocks(s->ic) * TLK_BLOCK;
+    for (int64_t t = c->first; t < c->end; ++t)
+        tlk_wino_tile_in(s, (int)(t % tlk_wino_tiles(s)),
+                         x + tlk_wino_picture(s, c, t) * ic * tlk_plane_elems(s->x),
+                         v + (t - c->first) * ic, tlk_wino_step(tiles, (int)ic));
+}
+
+/* One output block of a chunk; y and r at that block of the first picture. */
+TLK_INLINE void tlk_wino_write(const tlk_conv2d *s, const tlk_wino_chunk *c, int tiles,
+                               const float *m, const float *b, const float *r, float *y)
+{
+    const int64_t oc = tlk_blocks(s->oc) * TLK_BLOCK;
+    for (int64_t t = c->first; t < c->end; ++t) {
+        const int tile = (int)(t % tlk_wino_tiles(s));
+        const int64_t picture = tlk_wino_picture(s, c, t);
+        float *yp = y + picture * oc * tlk_plane_elems(s->y);
+        if (tile == 0)
+            tlk_halo_zero(yp, s->y, TLK_BLOCK);
+        tlk_wino_tile_out(s, tile, m + (t - c->first) * TLK_BLOCK,
+                          tlk_wino_step(tiles, TLK_BLOCK), b,
+                          r ? r + picture * oc * tlk_plane_elems(s->r) : NULL, yp);
+    }
+}
+
 TLK_INLINE void tlk_conv2d_winograd_item(const tlk_conv2d_winograd *w, int64_t item, int64_t n,
                                          void *scratch, const float *x, const float *u,
                                          const float *b, const float *r, float *y)
 {
     const tlk_conv2d *s = &w->conv;
     const tlk_wino_chunk c = tlk_wino_locate(w, item, n);
-    const int ic = tlk_blocks(s->ic) * TLK_BLOCK;
-    const int tiles = tlk_wino_first(s, c.sub1) - c.first;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
     const int64_t rb = tlk_plane_elems(s->r) * TLK_BLOCK;
-    const int64_t first = c.picture * tlk_blocks(s->oc); /* block of y */
     float *v = scratch;
-    float *m = v + (int64_t)TLK_WINO_POS * w->tiles * ic;
-    x += c.picture * tlk_blocks(s->ic) * tlk_plane_elems(s->x) * TLK_BLOCK;
-    for (int t = 0; t < tiles; ++t)
-        tlk_wino_tile_in(s, c.first + t, x, v + (int64_t)t * ic, (int64_t)w->tiles * ic);
-    tlk_wino_products(s, &c, w->tiles, v, u, m);
-    for (int o = c.block0; o < c.block1; ++o) {
-        float *yo = y + (first + o) * yb;
-        const float *mo = m + (int64_t)(o - c.block0) * TLK_WINO_POS * w->tiles * TLK_BLOCK;
-        if (c.sub0 == 0)
-            tlk_halo_zero(yo, s->y, TLK_BLOCK);
-        for (int t = 0; t < tiles; ++t)
-            tlk_wino_tile_out(s, c.first + t, mo + t * TLK_BLOCK, w->tiles * TLK_BLOCK,
-                              b ? b + o * TLK_BLOCK : NULL, r ? r + (first + o) * rb : NULL, yo);
-    }
+    const int64_t m_step = TLK_WINO_POS * tlk_wino_step(w->tiles, TLK_BLOCK);
+    float *m = v + TLK_WINO_POS * tlk_wino_step(w->tiles, tlk_blocks(s->ic) * TLK_BLOCK);
+    tlk_wino_read(s, &c, w->tiles, x, v);
+    tlk_wino_products(w, &c, v, u, m);
+    for (int o = c.block0; o < c.block1; ++o)
+        tlk_wino_write(s, &c, w->tiles, m + (o - c.block0) * m_step,
+                       b ? b + o * TLK_BLOCK : NULL, r ? r + o * rb : NULL, y + o * yb);
 }
 
 /* --- U ----------------------------------------------------------------------------- */
@@ -337,15 +389,15 @@ static inline void tlk_wino_filters(const tlk_winograd_weights *s, int o, int c,
             g[k * TLK_BLOCK + l] = w[((int64_t)(o + l) * s->ic + c) * 9 + k];
 }
 
-/* u = G g Gt for a register's filters; positions pos_step floats apart. */
-TLK_INLINE void tlk_wino_filter(const float *g, float *u, int64_t pos_step)
+/* u = G g Gt for a register's filters; taps tap_step floats apart, positions pos_step. */
+TLK_INLINE void tlk_wino_filter(const float *g, int64_t tap_step, float *u, int64_t pos_step)
 {
     tlk_v half[TLK_WINO_IN][3], col[3], t[TLK_WINO_IN];
     TLK_UNROLL
     for (int x = 0; x < 3; ++x) {
         TLK_UNROLL
         for (int y = 0; y < 3; ++y)
-            col[y] = tlk_load(g + (y * 3 + x) * TLK_BLOCK);
+            col[y] = tlk_load(g + (y * 3 + x) * tap_step);
         tlk_wino_g(col, t);
         TLK_UNROLL
         for (int y = 0; y < TLK_WINO_IN; ++y)
@@ -373,7 +425,7 @@ TLK_INLINE void tlk_winograd_weights_item(const tlk_winograd_weights *s, int64_t
     for (int c = first; c < first + TLK_BLOCK; ++c) {
         tlk_wino_filters(s, ob * TLK_BLOCK, c, w, g);
         for (int j = 0; j < TLK_BLOCK; j += TLK_W)
-            tlk_wino_filter(g + j, u + (ob * ic + c) * TLK_BLOCK + j,
+            tlk_wino_filter(g + j, TLK_BLOCK, u + (ob * ic + c) * TLK_BLOCK + j,
                             tlk_blocks(s->oc) * ic * TLK_BLOCK);
     }
 }

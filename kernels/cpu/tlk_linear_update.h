@@ -105,6 +105,33 @@ static inline void tlk_update_all(int in, int out, int block, int from, int inpu
     }
 }
 
+/* --- the gradient alone, where it is kept --- */
+
+typedef struct tlk_linear_grad_w_packed {
+    int in, out;
+} tlk_linear_grad_w_packed;
+
+static inline int64_t tlk_linear_grad_w_packed_items(const tlk_linear_grad_w_packed *s, int64_t n)
+{
+    (void)n;
+    return tlk_update_items(s->in, s->out);
+}
+
+TLK_INLINE void tlk_linear_grad_w_packed_item(const tlk_linear_grad_w_packed *s, int64_t item,
+                                              int64_t n, const float *dy, const float *x,
+                                              float *dw)
+{
+    float d[TLK_UPDATE_PICTURES * TLK_BLOCK];
+    const tlk_update_range r = tlk_update_locate(s->in, item);
+    tlk_update_read(s->out, r.block, n < TLK_UPDATE_PICTURES ? (int)n : TLK_UPDATE_PICTURES, dy,
+                    d);
+    for (int i = r.from; i < r.to; i += TLK_UPDATE_CHUNK) {
+        const int inputs = r.to - i < TLK_UPDATE_CHUNK ? r.to - i : TLK_UPDATE_CHUNK;
+        tlk_update_all(s->in, s->out, r.block, i, inputs, n, d, dy, x,
+                       dw + ((int64_t)r.block * s->in + i) * TLK_BLOCK);
+    }
+}
+
 /* --- Adam --------------------------- */
 
 typedef struct tlk_adam_rates {

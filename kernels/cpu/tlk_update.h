@@ -20,6 +20,30 @@ typedef struct tlk_sgd {
 
 enum { TLK_UPDATE_FLOATS = 16384 }; /* of an item: a multiple of TLK_BLOCK */
 
+/* Sum of gradients over a step's batches: the first sets it. */
+typedef struct tlk_accumulate {
+    int64_t elems;
+} tlk_accumulate;
+
+static inline int64_t tlk_accumulate_items(const tlk_accumulate *s, int64_t n)
+{
+    (void)n;
+    return tlk_div_up(s->elems, TLK_UPDATE_FLOATS);
+}
+
+static inline void tlk_accumulate_item(const tlk_accumulate *s, int64_t item, int64_t n,
+                                       const tlk_step *step, float *sum, const float *g)
+{
+    (void)n;
+    const int64_t at = item * TLK_UPDATE_FLOATS, left = s->elems - at;
+    const int64_t count = left < TLK_UPDATE_FLOATS ? left : TLK_UPDATE_FLOATS;
+    if (step->batch == 0)
+        memcpy(sum + at, g + at, sizeof(float) * (size_t)count);
+    else
+        for (int64_t i = at; i < at + count; ++i)
+            sum[i] += g[i];
+}
+
 /* The sweeps are called, not inlined: a network has one an array, all alike. */
 static __attribute__((noinline, unused)) void
 tlk_adam_sweep(const tlk_adam_rates *r, int64_t count, const float *g, float *w, float *m,

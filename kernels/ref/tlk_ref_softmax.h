@@ -2,7 +2,8 @@
  *
  * exp and log in double, after taking the largest logit away.  With label smoothing e the
  * target is (1-e) onehot + e/K; with class weights each class's share of it is times its weight,
- * and the mean divides by the weights of the labels met, as in PyTorch.  Labels lie in 0 .. classes-1: the runtime checks them.
+ * and the mean divides by the weights of the labels met, as in PyTorch.  Labels lie in
+ * 0 .. classes-1: the runtime checks them.
  */
 #ifndef TLK_REF_SOFTMAX_H
 #define TLK_REF_SOFTMAX_H

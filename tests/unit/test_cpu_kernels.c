@@ -208,10 +208,10 @@ typedef struct wino_case {
                 const float *b, const float *r, float *y);
 } wino_case;
 
-#define WINO_CASE(id, chunk, blocks, ...)                                                      \
+#define WINO_CASE(id, chunk, blocks, on, ...)                                                      \
     static const tlk_conv2d_winograd id = { .conv = { __VA_ARGS__, .groups = 1, .kh = 3,       \
                                                       .kw = 3, PLAIN_TAPS },                   \
-                                            .tiles = chunk, .group = blocks };                 \
+                                            .tiles = chunk, .group = blocks, .across = on };    \
     static void id##_run(int64_t n, bool backwards, void *scratch, const float *x,             \
                          const float *u, const float *b, const float *r, float *y)             \
     {                                                                                          \
@@ -221,22 +221,25 @@ typedef struct wino_case {
                                      r, y);                                                    \
     }
 
-WINO_CASE(v_even, 6, 2, .ic = 32, .oc = 48, .pad_top = 1, .pad_left = 1,
+WINO_CASE(v_even, 6, 2, false, .ic = 32, .oc = 48, .pad_top = 1, .pad_left = 1,
           .x = { 12, 16, 1, 1, 1, 1 }, .y = { 12, 16, 1, 1, 1, 1 }, .r = { 12, 16, 0, 1, 0, 1 },
           .act = TLK_ACT_RELU)
-WINO_CASE(v_odd, 12, 4, .ic = 21, .oc = 35, .pad_top = 1, .pad_left = 1,
+WINO_CASE(v_odd, 12, 4, true, .ic = 21, .oc = 35, .pad_top = 1, .pad_left = 1,
           .x = { 13, 15, 2, 1, 1, 2 }, .y = { 13, 15, 0, 0, 0, 0 }, .r = { 13, 15, 0, 0, 0, 0 },
           .act = TLK_ACT_CLIP, .lo = -0.5f, .hi = 2.0f)
-WINO_CASE(v_valid, 18, 1, .ic = 16, .oc = 16, .x = { 11, 9, 0, 0, 0, 0 },
+WINO_CASE(v_valid, 18, 1, false, .ic = 16, .oc = 16, .x = { 11, 9, 0, 0, 0, 0 },
           .y = { 9, 7, 1, 0, 1, 0 }, .r = { 9, 7, 1, 1, 1, 1 })
-WINO_CASE(v_small, 6, 1, .ic = 16, .oc = 16, .pad_top = 1, .pad_left = 1,
+WINO_CASE(v_small, 6, 1, true, .ic = 16, .oc = 16, .pad_top = 1, .pad_left = 1,
           .x = { 2, 3, 1, 1, 1, 1 }, .y = { 2, 3, 0, 0, 0, 0 }, .r = { 2, 3, 0, 0, 0, 0 })
+WINO_CASE(v_across, 6, 2, true, .ic = 16, .oc = 32, .pad_top = 1, .pad_left = 1,
+          .x = { 7, 7, 1, 1, 1, 1 }, .y = { 7, 7, 1, 1, 1, 1 }, .r = { 7, 7, 0, 0, 0, 0 })
 
 static const wino_case wino_cases[] = {
     { "v_even", &v_even, v_even_run },
     { "v_odd", &v_odd, v_odd_run },
     { "v_valid", &v_valid, v_valid_run },
     { "v_small", &v_small, v_small_run },
+    { "v_across", &v_across, v_across_run },
 };
 
 static buffer wino_weights(const tlk_conv2d *s, const float *w)
@@ -274,8 +277,9 @@ static void wino_check(const wino_case *k, int64_t n, bool biased, bool residual
     float *want = conv_expected(&chain, n, x, w, biased ? b : NULL, residual ? r : NULL);
     buffer px = map_make(n, s->ic, true, s->x, x), pb = pack_vector(s->oc, b);
     buffer pr = map_make(n, s->oc, true, s->r, r), u = wino_weights(s, w), first = { 0 };
-    const int64_t scratch = TLK_WINO_POS * k->s->tiles
-                            * (tlk_blocks(s->ic) + k->s->group) * TLK_BLOCK;
+    const int64_t v_step = tlk_wino_step(k->s->tiles, tlk_blocks(s->ic) * TLK_BLOCK);
+    const int64_t m_step = tlk_wino_step(k->s->tiles, TLK_BLOCK);
+    const int64_t scratch = TLK_WINO_POS * (v_step + k->s->group * m_step);
     for (int backwards = 0; backwards < 2; ++backwards) {
         buffer y = buffer_make(map_elems(n, s->oc, true, s->y)), v = buffer_make(scratch);
         k->run(n, backwards, v.at, px.at, u.at, biased ? pb.at : NULL, residual ? pr.at : NULL,

@@ -72,6 +72,8 @@ static void set_flag(setup *s, const char *word)
         o->freeze_backbone = true;
     else if (strcmp(word, "--nesterov") == 0)
         o->nesterov = true;
+    else if (strcmp(word, "--keep-gradients") == 0)
+        o->keep_gradients = true;
     else if (strcmp(word, "--no-fuse") == 0)
         o->no_fuse = true;
     else
@@ -103,6 +105,8 @@ static void set_option(setup *s, const char *name, const char *value)
         o->label_smoothing = atof(value);
     else if (strcmp(name, "--target") == 0)
         o->target = strcmp(value, "ref") == 0 ? TLC_TARGET_REF : TLC_TARGET_CPU;
+    else if (strcmp(name, "--batch") == 0)
+        o->batch = strtol(value, NULL, 10);
     else if (strcmp(name, "--precision") == 0)
         o->precision = strcmp(value, "fp64") == 0 ? TLC_PRECISION_FP64 : TLC_PRECISION_FP32;
     else
@@ -337,7 +341,7 @@ static void test_findings(void **state)
     assert_int_equal(tlc_parse_module(&ctx, report_net, sizeof report_net - 1, NULL, &m), TLC_OK);
     assert_int_equal(tlc_pipeline_run(&ctx, m, &env, note_pass, names), TLC_OK);
     assert_string_equal(names, "fold_constants canonicalise replace_head freeze fold_bn split "
-                               "differentiate dce fuse assign_layouts ");
+                               "differentiate dce winograd fuse assign_layouts ");
     assert_string_equal(found.head_node, "/fc\\n/Gemm");
     assert_int_equal(found.head_in.dim[1], 2);
     assert_int_equal(found.head_out_old.dim[1], 10);
