@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+/* Given by a test that wants each allocation to be able to fail alone. */
+#ifdef TLC_ARENA_ONE_BLOCK_EACH
+#elif defined(__SANITIZE_ADDRESS__)
 #define TLC_ARENA_ONE_BLOCK_EACH 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -84,6 +86,19 @@ void *tlc_arena_alloc(tlc_arena *a, size_t bytes)
     void *p = a->top->data + a->used;
     a->used += need;
     return memset(p, 0, bytes);
+}
+
+void *tlc_arena_try_alloc(tlc_arena *a, size_t bytes)
+{
+    jmp_buf here, *outer = a->on_exhausted;
+    if (setjmp(here) != 0) {
+        a->on_exhausted = outer;
+        return NULL;
+    }
+    a->on_exhausted = &here;
+    void *p = tlc_arena_alloc(a, bytes);
+    a->on_exhausted = outer;
+    return p;
 }
 
 void *tlc_arena_array(tlc_arena *a, size_t count, size_t size)

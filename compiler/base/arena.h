@@ -37,6 +37,9 @@ void tlc_arena_fini(tlc_arena *a);
 /* `bytes` zeroed bytes aligned to 16.  `bytes` 0 gives a valid pointer. */
 void *tlc_arena_alloc(tlc_arena *a, size_t bytes);
 
+/* The same, but NULL without memory: for who holds something outside of the arena meanwhile. */
+void *tlc_arena_try_alloc(tlc_arena *a, size_t bytes);
+
 /* `count` elements of `size` bytes, zeroed; an overflowing product is exhaustion. */
 void *tlc_arena_array(tlc_arena *a, size_t count, size_t size);
 

@@ -65,11 +65,20 @@ void tlc_w(tlc_cwriter *w, const char *fmt, ...)
     tlc_w_bytes(w, text, (size_t)len);
 }
 
+bool tlc_is_short_integer(double x)
+{
+    return fabs(x) < 1e6 && x == trunc(x);
+}
+
 void tlc_w_double(tlc_cwriter *w, double x)
 {
     char text[32];
     if (isnan(x) || isinf(x)) {
         tlc_w(w, "%s", isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+        return;
+    }
+    if (tlc_is_short_integer(x)) {
+        tlc_w(w, "%.0f", x);
         return;
     }
     for (int digits = 1; digits <= 17; ++digits) {

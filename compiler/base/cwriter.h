@@ -20,4 +20,6 @@ void tlc_w(tlc_cwriter *w, const char *fmt, ...) __attribute__((format(printf, 2
 void tlc_w_bytes(tlc_cwriter *w, const char *bytes, size_t len);
 /* The shortest decimal text that reads back as the same double ("inf", "-inf", "nan" too). */
 void tlc_w_double(tlc_cwriter *w, double x);
+/* Whole and below a million: "20" reads better than the shorter "2e+01". */
+bool tlc_is_short_integer(double x);
 #endif

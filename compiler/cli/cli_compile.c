@@ -58,6 +58,7 @@ tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
     c->path = a->inputs[0];
     TLC_TRY(tlc_cli_import(ctx, a, &c->file, &c->module, &c->info));
     c->findings.generalised = c->info.generalised;
+    c->findings.n_untied = c->info.n_untied;
     c->options.train = c->options.train || has_initialisers(c->module);
     tlc_func *forward = tlc_func_find(c->module, "forward");
     if (!forward || forward->n_in != 1 || forward->n_out != 1)

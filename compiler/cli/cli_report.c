@@ -4,6 +4,7 @@
 #include "tlb_escape.h"
 #include "tlb_json.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -122,6 +123,9 @@ static void print_network(tlc_ctx *ctx, const tlc_compilation *c)
     printf("network   %s: %s parameters, input %s%s\n", text,
            tlb_show_count(buf, c->findings.params_model), tlc_cli_dims(ctx, &first->in[0]->shape),
            c->findings.generalised ? "; exported for one picture, made for any number" : "");
+    if (c->findings.n_untied)
+        printf("          %" PRId64 " shared initialisers untied: each layer trains its own\n",
+               c->findings.n_untied);
 }
 
 static void print_head(tlc_ctx *ctx, const tlc_compilation *c)

@@ -25,6 +25,7 @@ static void mark_wanted(tlc_grad *g)
 static tlc_status ask(tlc_grad *g, const tlc_node *n)
 {
     const tlc_op_row *row = &tlc_ops[n->op];
+    g->at = n;
     if (row->def->backward)
         return row->def->backward(g, n);
     const char *name = n->name ? tlc_quote_name(g->ctx, n->name) : "made by the compiler";

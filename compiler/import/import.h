@@ -20,6 +20,7 @@ typedef struct tlc_import_info {
     bool generalised;     /* a fixed batch, mostly 1, became n */
     int64_t opset;        /* of the default domain; 0: no ONNX */
     int64_t n_params, param_elems; /* what became `param`: statistics of batch norms do not count */
+    int64_t n_untied;     /* parameters and statistics that the file stored as one with another */
     /* Of a weights file: parameters that it lacks or gives in another shape or type. */
     const char *weights_path;
     struct tlc_weight_problem *problems;

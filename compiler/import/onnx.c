@@ -188,18 +188,31 @@ static tlc_status read_inputs(tlc_onnx *o)
 
 /* --- values by name ------------------------------------------------------ */
 
-void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v)
+void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v, const tlc_value *of)
 {
     size_t id = (size_t)v->id;
-    while (o->cap_is_weight <= id) /* its own length: marks are sparse */
-        o->is_weight = tlc_arena_grow(&o->ctx->arena, o->is_weight, o->cap_is_weight,
-                                      &o->cap_is_weight, sizeof *o->is_weight);
-    o->is_weight[id] = true;
+    while (o->cap_origin <= id) /* its own length: marks are sparse */
+        o->origin = tlc_arena_grow(&o->ctx->arena, o->origin, o->cap_origin, &o->cap_origin,
+                                   sizeof(const tlc_value *));
+    o->origin[id] = of != v && tlc_onnx_is_weight(o, of) ? o->origin[of->id] : of;
 }
 
 bool tlc_onnx_is_weight(const tlc_onnx *o, const tlc_value *v)
 {
-    return (size_t)v->id < o->cap_is_weight && o->is_weight[v->id];
+    return (size_t)v->id < o->cap_origin && o->origin[v->id];
+}
+
+tlc_value *tlc_onnx_twin(tlc_onnx *o, const tlc_value *v, const char *name)
+{
+    tlc_value *twin = tlc_global_add(o->module, TLC_CONST, name, v->type, v->shape);
+    int id = twin->id;
+    *twin = *v;
+    twin->id = id;
+    twin->name = name;
+    twin->kind = TLC_CONST;
+    if (tlc_onnx_is_weight(o, v))
+        tlc_onnx_mark_weight(o, twin, v);
+    return twin;
 }
 
 static tlc_status make_initialiser(tlc_onnx *o, tlc_onnx_name *e)
@@ -208,7 +221,7 @@ static tlc_status make_initialiser(tlc_onnx *o, tlc_onnx_name *e)
     TLC_TRY(tlc_onnx_tensor_make(o, e->tensor, e->tensor->name, &e->value));
     o->ctx->weights_bytes = counted; /* it was counted with the others */
     if (tlc_is_float(e->value->type) && e->value->shape.rank > 0)
-        tlc_onnx_mark_weight(o, e->value);
+        tlc_onnx_mark_weight(o, e->value, e->value);
     return TLC_OK;
 }
 
@@ -371,36 +384,116 @@ static void check_finite(tlc_ctx *ctx, const tlc_value *v)
     tlc_warn(ctx, "W_NOT_FINITE", "%" PRId64 " elements are not finite", bad);
 }
 
-static void promote(tlc_onnx *o, const tlc_node *n, bool *seen, tlc_import_info *info)
+/* What settle_globals keeps while it walks; the arrays are by value id, as many as there were
+ * before it made twins. */
+typedef struct settling {
+    tlc_import_info *info;
+    bool *read;      /* by a node */
+    bool *owned;     /* is a parameter or a statistic, or one of these copies it */
+    tlc_names names; /* of parameters and statistics, to their values */
+} settling;
+
+static bool becomes_param(const tlc_onnx *o, const tlc_node *n, int i)
+{
+    return !is_statistic(n, i) && (is_weight_operand(n, i) || tlc_onnx_is_weight(o, n->in[i]));
+}
+
+/* A small file could ask for any number of copies, so they have a limit: that of folding. */
+static tlc_status count_copy(tlc_ctx *ctx, const tlc_value *v)
+{
+    int64_t bytes = tlc_shape_elems(&v->shape) * tlc_type_bytes(v->type);
+    if (bytes > ctx->limits.max[TLB_LIMIT_FOLDED] - ctx->folded_bytes)
+        return tlc_over_limit(ctx, TLB_LIMIT_FOLDED, ctx->folded_bytes + bytes);
+    ctx->folded_bytes += bytes;
+    return TLC_OK;
+}
+
+/* Exporters store equal tensors once, such as the zeros and ones of a network that was never
+ * trained.  Training must not add up the gradients of those, so each use has a value of its own:
+ * the first use that of the file. */
+static tlc_status untie(tlc_onnx *o, tlc_node *n, int i, settling *s)
+{
+    tlc_value *v = n->in[i];
+    const tlc_value *of = tlc_onnx_is_weight(o, v) ? o->origin[v->id] : v;
+    if (s->owned[of->id]) {
+        tlc_at(o->ctx, "tensor %s", tlc_quote_name(o->ctx, v->name));
+        TLC_TRY(count_copy(o->ctx, v));
+        ++s->info->n_untied;
+    }
+    if (s->read[v->id])
+        n->in[i] = tlc_onnx_twin(o, v, v->name);
+    s->owned[of->id] = s->owned[v->id] = true;
+    tlc_names_add(&s->names, v->name ? v->name : "", n->in[i]);
+    return TLC_OK;
+}
+
+static tlc_status settle_operand(tlc_onnx *o, tlc_node *n, int i, settling *s)
+{
+    tlc_value *v = n->in[i];
+    bool param = becomes_param(o, n, i);
+    if (!s->read[v->id])
+        check_finite(o->ctx, v);
+    if (param || is_statistic(n, i))
+        TLC_TRY(untie(o, n, i, s));
+    else if (s->owned[v->id]) /* a constant here, a parameter there */
+        n->in[i] = tlc_onnx_twin(o, v, v->name);
+    s->read[v->id] = true;
+    if (param) {
+        n->in[i]->kind = TLC_PARAM;
+        ++s->info->n_params;
+        s->info->param_elems += tlc_shape_elems(&v->shape);
+    }
+    return TLC_OK;
+}
+
+static tlc_status settle_operands(tlc_onnx *o, tlc_node *n, settling *s)
 {
     for (int i = 0; i < n->n_in; ++i) {
-        tlc_value *v = n->in[i];
-        bool floats = v && v->kind == TLC_CONST && tlc_is_float(v->type) && v->shape.rank > 0;
-        if (floats && !seen[v->id])
-            check_finite(o->ctx, v);
-        if (v)
-            seen[v->id] = true;
-        if (!floats || is_statistic(n, i) || !(is_weight_operand(n, i) || tlc_onnx_is_weight(o, v)))
+        const tlc_value *v = n->in[i];
+        if (v && tlc_is_global(v) && tlc_is_float(v->type) && v->shape.rank > 0)
+            TLC_TRY(settle_operand(o, n, i, s));
+        else if (v)
+            s->read[v->id] = true;
+    }
+    return TLC_OK;
+}
+
+/* Of equal names the first stays, the others get .2, .3 and so on behind it. */
+static void number_names(tlc_onnx *o, tlc_names *names)
+{
+    int64_t number = 1;
+    (void)tlc_names_seal(names); /* in order of names, then of adding */
+    for (size_t i = 1; i < names->n; ++i) {
+        const char *name = names->rows[i].name, *numbered;
+        if (strcmp(name, names->rows[i - 1].name) != 0) {
+            number = 1;
             continue;
-        v->kind = TLC_PARAM;
-        ++info->n_params;
-        info->param_elems += tlc_shape_elems(&v->shape);
+        }
+        do
+            numbered = tlc_arena_printf(&o->ctx->arena, "%s.%" PRId64, name, ++number);
+        while (tlc_names_find(&o->names, numbered));
+        ((tlc_value *)names->rows[i].item)->name = numbered;
     }
 }
 
 /* Weights become parameters; what folding left unread goes. */
-static void settle_globals(tlc_onnx *o, tlc_import_info *info)
+static tlc_status settle_globals(tlc_onnx *o, tlc_import_info *info)
 {
     tlc_module *m = o->module;
-    bool *seen = TLC_NEW_ARRAY(&o->ctx->arena, bool, m->n_values);
+    tlc_arena *arena = &o->ctx->arena;
+    int n_old = m->n_values;
+    settling s = { info, TLC_NEW_ARRAY(arena, bool, n_old), TLC_NEW_ARRAY(arena, bool, n_old),
+                   { .arena = arena } };
     size_t kept = 0;
-    for (const tlc_node *n = o->func->first; n; n = n->next)
-        promote(o, n, seen, info);
+    for (tlc_node *n = o->func->first; n; n = n->next)
+        TLC_TRY(settle_operands(o, n, &s));
     for (size_t i = 0; i < m->n_globals; ++i)
-        if (seen[m->globals[i]->id])
+        if (m->globals[i]->id >= n_old || s.read[m->globals[i]->id])
             m->globals[kept++] = m->globals[i];
     m->n_globals = kept;
+    number_names(o, &s.names);
     tlc_at(o->ctx, "%s", "");
+    return TLC_OK;
 }
 
 /* --- the whole ----------------------------------------------------------- */
@@ -435,7 +528,7 @@ tlc_status tlc_import_onnx(tlc_ctx *ctx, tlc_file *file, tlc_module **out, tlc_i
     o.module = tlc_module_make(ctx, o.graph->name && o.graph->name[0] ? o.graph->name : "model");
     o.func = tlc_func_add(o.module, "forward");
     TLC_TRY(read_graph(&o));
-    settle_globals(&o, &found);
+    TLC_TRY(settle_globals(&o, &found));
     found.generalised = o.fixed_batch > 0;
     found.opset = o.opset;
     *out = o.module;

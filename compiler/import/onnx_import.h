@@ -37,8 +37,10 @@ typedef struct tlc_onnx {
     tlc_names names;     /* to tlc_onnx_name */
     int64_t n_dropouts;
     struct tlc_onnx_external *external;
-    bool *is_weight; /* by value id: a floating initialiser, or made of one */
-    size_t cap_is_weight;
+    const tlc_value *flat_picture; /* what as_strided is taken of (onnx_map_shapes.c); NULL */
+    const tlc_value **origin; /* by value id, of a floating initialiser or what is made of one: the
+                               * value that it is a copy of, or itself; NULL: no weight */
+    size_t cap_origin;
 } tlc_onnx;
 
 /* --- onnx_tensor.c ------------------------------------------------------- */
@@ -92,7 +94,10 @@ typedef struct tlc_onnx_node {
 TLC_MUST_USE tlc_status tlc_onnx_read(tlc_onnx *o, const char *name, tlc_value **out);
 /* Result `i` of the node is `v`. */
 void tlc_onnx_define(const tlc_onnx_node *n, size_t i, tlc_value *v);
-void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v);
+/* `v` is a weight; `of` is what it copies, `v` itself if nothing. */
+void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v, const tlc_value *of);
+/* A constant of the same bytes, a weight if `v` is one. */
+tlc_value *tlc_onnx_twin(tlc_onnx *o, const tlc_value *v, const char *name);
 bool tlc_onnx_is_weight(const tlc_onnx *o, const tlc_value *v);
 
 /* onnx_map.c: read one node, by its row of the table. */

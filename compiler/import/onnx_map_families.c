@@ -2,7 +2,7 @@
  * activations, normalisations, Split, Expand, Where.
  *
  * Where an operator is a sum or product of others it becomes those: PRelu, Neg, Reciprocal,
- * Expand.
+ * Expand, Gelu.
  */
 #include "onnx_map.h"
 
@@ -71,7 +71,7 @@ tlc_status tlc_onnx_map_prelu(tlc_onnx_node *n)
 }
 
 /* A constant of type `t` whose every element is `x`; it takes the memory of one. */
-static tlc_value *splat(const tlc_onnx_node *n, tlc_type t, tlc_shape shape, int x)
+static tlc_value *splat(const tlc_onnx_node *n, tlc_type t, tlc_shape shape, double x)
 {
     tlc_arena *arena = &n->o->ctx->arena;
     tlc_value *v = tlc_global_add(n->o->module, TLC_CONST, NULL, t, shape);
@@ -81,10 +81,52 @@ static tlc_value *splat(const tlc_onnx_node *n, tlc_type t, tlc_shape shape, int
     else if (t == TLC_F32)
         *(float *)(void *)one = (float)x;
     else /* little-endian: the narrower integers are its first bytes */
-        *one = x;
+        *one = (int64_t)x;
     v->splat = true;
     v->data = one;
     return v;
+}
+
+/* v = op(a, b); b NULL: of a alone */
+static tlc_status step(const tlc_onnx_node *n, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **v)
+{
+    return tlc_onnx_step(n, tlc_onnx_add(n, op, (tlc_value *[]){ a, b }, b ? 2 : 1), v);
+}
+
+static tlc_value *number(const tlc_onnx_node *n, double x)
+{
+    return splat(n, n->in[0]->type, (tlc_shape){ 0 }, x);
+}
+
+/* What tanh is taken of: sqrt(2 / pi) (x + 0.044715 x^3), as (c1 + c3 x x) x. */
+static tlc_status gelu_argument(tlc_onnx_node *n, tlc_value **v)
+{
+    const double root = 0.7978845608028654;
+    TLC_TRY(step(n, TLC_OP_MUL, n->in[0], n->in[0], v));
+    TLC_TRY(step(n, TLC_OP_MUL, *v, number(n, root * 0.044715), v));
+    TLC_TRY(step(n, TLC_OP_ADD, *v, number(n, root), v));
+    return step(n, TLC_OP_MUL, *v, n->in[0], v);
+}
+
+/* x / 2 (1 + erf(x / sqrt(2))), or tanh of a cubic in place of erf: what exporters wrote before
+ * opset 20. */
+tlc_status tlc_onnx_map_gelu(tlc_onnx_node *n)
+{
+    const char *form;
+    tlc_value *x = n->in[0], *half, *v;
+    TLC_TRY(tlc_onnx_text(n, "approximate", &form));
+    bool by_tanh = form && strcmp(form, "tanh") == 0;
+    if (form && !by_tanh && strcmp(form, "none") != 0)
+        return TLC_ONNX_BAD(n, "approximate is %s, none or tanh wanted",
+                            tlc_quote_name(n->o->ctx, form));
+    if (by_tanh)
+        TLC_TRY(gelu_argument(n, &v));
+    else
+        TLC_TRY(step(n, TLC_OP_MUL, x, number(n, 0.7071067811865476), &v));
+    TLC_TRY(step(n, by_tanh ? TLC_OP_TANH : TLC_OP_ERF, v, NULL, &v));
+    TLC_TRY(step(n, TLC_OP_ADD, v, number(n, 1), &v));
+    TLC_TRY(step(n, TLC_OP_MUL, x, number(n, 0.5), &half));
+    return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_MUL, (tlc_value *[]){ half, v }, 2));
 }
 
 static tlc_status with_number(const tlc_onnx_node *n, tlc_op op, int x)
@@ -316,7 +358,7 @@ static tlc_value *conv_weight(const tlc_onnx_node *n, const tlc_value *b)
     for (int64_t r = 0; r < in; ++r)
         for (int64_t c = 0; c < out; ++c)
             ((float *)bytes)[c * in + r] = (float)tlc_data_f64(b, r * out + c);
-    tlc_onnx_mark_weight(n->o, w);
+    tlc_onnx_mark_weight(n->o, w, b);
     return w;
 }
 

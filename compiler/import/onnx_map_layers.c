@@ -211,7 +211,7 @@ static tlc_status gemm_weight(const tlc_onnx_node *n, bool transposed, double al
         for (int64_t c = 0; c < cols; ++c)
             to[transposed ? r * cols + c : c * rows + r] =
                 (float)(alpha * tlc_data_f64(b, r * cols + c));
-    tlc_onnx_mark_weight(n->o, w);
+    tlc_onnx_mark_weight(n->o, w, b);
     *out = w;
     return TLC_OK;
 }
@@ -237,7 +237,7 @@ static tlc_status gemm_bias(const tlc_onnx_node *n, int64_t extent, double beta,
     *out = tlc_const_make(n->o->module, c->name, TLC_F32, tlc_shape_make(1, &extent), &bytes);
     for (int64_t i = 0; i < extent; ++i)
         ((float *)bytes)[i] = (float)(beta * tlc_data_f64(c, elems == 1 ? 0 : i));
-    tlc_onnx_mark_weight(n->o, *out);
+    tlc_onnx_mark_weight(n->o, *out, c);
     return TLC_OK;
 }
 

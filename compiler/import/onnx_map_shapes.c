@@ -5,11 +5,16 @@
 #include <math.h>
 #include <string.h>
 
-/* Of a constant only the name changes, so that shared initialisers stay shared. */
+/* A weight behind Identity is one of several that an exporter found equal; the result mostly has
+ * the name that the weight had before. */
 tlc_status tlc_onnx_map_identity(tlc_onnx_node *n)
 {
-    if (n->in[0]->kind == TLC_CONST) {
-        tlc_onnx_define(n, 0, n->in[0]);
+    tlc_value *v = n->in[0];
+    if (v->kind == TLC_CONST) {
+        bool named = n->proto->n_output > 0 && n->proto->output[0][0];
+        if (named && tlc_onnx_is_weight(n->o, v))
+            v = tlc_onnx_twin(n->o, v, n->proto->output[0]);
+        tlc_onnx_define(n, 0, v);
         return TLC_OK;
     }
     return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_IDENTITY, n->in, 1));
@@ -191,12 +196,74 @@ static tlc_status resolve_reshape(const tlc_onnx_node *n, tlc_ints *to)
     return TLC_OK;
 }
 
+/* Do Gathers read result 0 of `n`, as their data, and nobody else? */
+static bool gathers_alone_read(const tlc_onnx_node *n)
+{
+    const Onnx__GraphProto *g = n->o->graph;
+    const char *name = n->proto->output[0];
+    bool read = false;
+    for (size_t i = 0; i < g->n_output; ++i)
+        if (g->output[i]->name && strcmp(g->output[i]->name, name) == 0)
+            return false;
+    for (size_t i = n->index + 1; i < g->n_node; ++i)
+        for (size_t k = 0; k < g->node[i]->n_input; ++k) {
+            if (strcmp(g->node[i]->input[k], name) != 0)
+                continue;
+            if (k > 0 || !g->node[i]->op_type || strcmp(g->node[i]->op_type, "Gather") != 0)
+                return false;
+            read = true;
+        }
+    return read;
+}
+
+/* PyTorch's newer exporter writes as_strided of one picture as a Reshape to [-1] and a Gather by
+ * constant positions.  The picture is kept apart from others here, [n, its values], and the
+ * Gather below makes a reshape of it.  Once in a file, as the search is through all of it. */
+static bool begins_as_strided(const tlc_onnx_node *n, const tlc_ints *to)
+{
+    return to->n == 1 && to->v[0] == -1 && tlc_shape_has_n(&n->in[0]->shape) &&
+           n->o->fixed_batch == 1 && n->proto->n_output == 1 && !n->o->flat_picture &&
+           gathers_alone_read(n);
+}
+
+static tlc_status begin_as_strided(const tlc_onnx_node *n)
+{
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_FLATTEN, n->in, 1);
+    tlc_value *v;
+    TLC_TRY(tlc_onnx_step(n, node, &v));
+    n->o->flat_picture = v;
+    tlc_onnx_define(n, 0, v);
+    return TLC_OK;
+}
+
+/* The values in their order, under the shape of the positions. */
+static tlc_status finish_as_strided(const tlc_onnx_node *n)
+{
+    const tlc_value *at = n->in[1];
+    int64_t elems = tlc_shape_elems(&n->in[0]->shape);
+    bool in_order = at->shape.rank > 0 && at->shape.dim[0] == 1 &&
+                    tlc_shape_elems(&at->shape) == elems;
+    for (int64_t i = 0; in_order && i < elems; ++i)
+        in_order = tlc_data_i64(at, i) == i;
+    if (!in_order)
+        return tlc_onnx_unsupported(n, "Gather of a picture's values in another order is not"
+                                       " supported");
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_RESHAPE, n->in, 1);
+    tlc_ints *to = &TLC_ATTRS(node, tlc_reshape_attrs)->shape;
+    *to = (tlc_ints){ .n = at->shape.rank, .v = { TLC_DIM_N } };
+    for (int i = 1; i < to->n; ++i)
+        to->v[i] = at->shape.dim[i];
+    return tlc_onnx_finish(n, node);
+}
+
 tlc_status tlc_onnx_map_reshape(tlc_onnx_node *n)
 {
     tlc_ints to;
     TLC_TRY(tlc_onnx_const_ints(n, 1, "shape", &to));
     if (to.n > TLC_MAX_RANK)
         return tlc_over_limit(n->o->ctx, TLB_LIMIT_RANK, to.n);
+    if (begins_as_strided(n, &to))
+        return begin_as_strided(n);
     TLC_TRY(resolve_reshape(n, &to));
     if (to.n == 2 && to.v[0] == TLC_DIM_N && n->in[0]->shape.rank > 2)
         return finish_flatten(n, 1);
@@ -363,9 +430,13 @@ tlc_status tlc_onnx_map_gather(tlc_onnx_node *n)
 {
     int rank = n->in[0]->shape.rank;
     int64_t axis;
-    TLC_TRY(tlc_onnx_want_const(n, 0, "data"));
+    if (n->in[0] != n->o->flat_picture)
+        TLC_TRY(tlc_onnx_want_const(n, 0, "data"));
     TLC_TRY(tlc_onnx_want_const(n, 1, "indices"));
     TLC_TRY(tlc_onnx_axis(n, 0, rank, rank - 1, &axis));
+    if (n->in[0] == n->o->flat_picture && axis == 0)
+        return finish_as_strided(n);
+    TLC_TRY(tlc_onnx_want_const(n, 0, "data"));
     tlc_node *node = tlc_onnx_add(n, TLC_OP_GATHER, n->in, 2);
     TLC_ATTRS(node, tlc_axis_attrs)->axis = axis;
     return tlc_onnx_finish(n, node);

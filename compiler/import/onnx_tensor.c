@@ -250,6 +250,6 @@ tlc_value *tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v)
     for (int64_t i = 0; i < n; ++i)
         ((float *)bytes)[i] = (float)tlc_data_f64(v, i);
     if (tlc_onnx_is_weight(o, v))
-        tlc_onnx_mark_weight(o, to);
+        tlc_onnx_mark_weight(o, to, v);
     return to;
 }

@@ -24,6 +24,30 @@ static tlc_status add_tensor(tlc_ctx *ctx, const tlb_tensor *t, tlc_weights *out
     return TLC_OK;
 }
 
+static tlc_status add_tensors(tlc_ctx *ctx, const tlb_safetensors *s, tlc_weights *out)
+{
+    tlc_status status = TLC_OK;
+    for (size_t i = 0; i < s->n_tensors && !status; ++i)
+        status = add_tensor(ctx, &s->tensors[i], out);
+    return status;
+}
+
+/* What was parsed lies outside of the arena: exhaustion, which jumps, must not leave it behind. */
+static tlc_status take_tensors(tlc_ctx *ctx, tlb_safetensors *s, tlc_weights *out)
+{
+    jmp_buf here, *outer = ctx->arena.on_exhausted;
+    if (outer && setjmp(here) != 0) {
+        tlb_safetensors_free(s);
+        ctx->arena.on_exhausted = outer;
+        longjmp(*outer, 1);
+    }
+    ctx->arena.on_exhausted = outer ? &here : NULL;
+    tlc_status status = add_tensors(ctx, s, out);
+    ctx->arena.on_exhausted = outer;
+    tlb_safetensors_free(s);
+    return status;
+}
+
 tlc_status tlc_read_safetensors(tlc_ctx *ctx, const tlc_file *file, tlc_weights *out)
 {
     tlb_safetensors s;
@@ -32,8 +56,5 @@ tlc_status tlc_read_safetensors(tlc_ctx *ctx, const tlc_file *file, tlc_weights 
         tlb_safetensors_parse(file->bytes, (size_t)file->n_bytes, &ctx->limits, &s, &what);
     if (status != TLC_OK)
         return tlc_fail(ctx, status, "E_SAFETENSORS", "%s", what);
-    for (size_t i = 0; i < s.n_tensors && !status; ++i)
-        status = add_tensor(ctx, &s.tensors[i], out);
-    tlb_safetensors_free(&s);
-    return status;
+    return take_tensors(ctx, &s, out);
 }

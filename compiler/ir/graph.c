@@ -148,6 +148,16 @@ tlc_node *tlc_node_add(tlc_func *f, tlc_node *before, tlc_op op, const char *nam
     return n;
 }
 
+const char *tlc_node_label(const tlc_node *n)
+{
+    if (n->name || (n->n_out > 0 && n->out[0]->name))
+        return n->name ? n->name : n->out[0]->name;
+    for (int i = 0; i < n->n_in; ++i)
+        if (n->in[i] && tlc_is_global(n->in[i]) && n->in[i]->name)
+            return n->in[i]->name;
+    return NULL;
+}
+
 void tlc_node_remove(tlc_node *n)
 {
     unlink_node(n);
@@ -374,13 +384,24 @@ double tlc_data_f64(const tlc_value *v, int64_t i)
     switch (v->data_type) {
     case TLC_F32:
         memcpy(&f, element(v, i), sizeof f);
-        return f;
+        return v->scale ? (double)(float)(f * v->scale[i / v->scale_run]) : f;
     case TLC_F64:
         memcpy(&d, element(v, i), sizeof d);
         return d;
     default:
         return (double)tlc_data_i64(v, i);
     }
+}
+
+const void *tlc_data_bytes(tlc_arena *arena, const tlc_value *v)
+{
+    if (!v->scale)
+        return v->data;
+    int64_t elems = tlc_shape_elems(&v->shape);
+    float *bytes = TLC_NEW_ARRAY(arena, float, elems);
+    for (int64_t i = 0; i < elems; ++i)
+        bytes[i] = (float)tlc_data_f64(v, i);
+    return bytes;
 }
 
 int64_t tlc_data_i64(const tlc_value *v, int64_t i)

@@ -90,6 +90,9 @@ typedef struct tlc_value {
                            * Often a view of the mapped model file.  The module does not own it */
     tlc_type data_type;   /* element type of `data`; differs from `type` only after --precision fp64 */
     bool splat;           /* `data` is one element that stands for all */
+    const double *scale;  /* `data` in float, and factors that tlc_data_f64 multiplies it by, rounding once:
+                           * a folded weight that takes no memory; NULL: none.  Never with splat */
+    int64_t scale_run;    /* elements to which a factor belongs, one after another */
     const char *file;     /* where `data` comes from, for the text form; NULL: inline */
     int64_t file_offset;
     tlc_init_kind init;
@@ -112,6 +115,7 @@ struct tlc_node {
     tlc_value **out;
     int n_out;
     void *attrs;      /* the operator's own struct, tlc_op_info(op)->attrs_size bytes; never NULL */
+    const char *gradient_of; /* label of the node whose gradient this is part of; NULL */
     struct tlc_func *func;
     tlc_node *prev, *next;
 };
@@ -156,6 +160,8 @@ tlc_node *tlc_node_add(tlc_func *f, tlc_node *before, tlc_op op, const char *nam
                        tlc_value *const *in, int n_in);
 /* Check operands and attributes, then give the results type and shape (layout PLAIN). */
 TLC_MUST_USE tlc_status tlc_node_infer(tlc_ctx *ctx, tlc_node *n);
+/* What a report calls `n`: its name, its result's, or that of the first global it reads; NULL: none. */
+const char *tlc_node_label(const tlc_node *n);
 void tlc_node_remove(tlc_node *n); /* its results must have no readers */
 void tlc_node_move_before(tlc_node *n, tlc_node *before);
 
@@ -190,6 +196,8 @@ int64_t tlc_value_bytes(const tlc_value *v);
 
 /* Element `i` of a global with data (row-major).  i64 keeps TLC_DIM_SYMBOL for the batch. */
 double tlc_data_f64(const tlc_value *v, int64_t i);
+/* All of `data`: as it lies, or a scaled copy in `arena`. */
+const void *tlc_data_bytes(tlc_arena *arena, const tlc_value *v);
 int64_t tlc_data_i64(const tlc_value *v, int64_t i);
 /* In constants of shape arithmetic this value stands for the batch size `n`. */
 #define TLC_DIM_SYMBOL INT64_MIN

@@ -5,7 +5,12 @@
 #include "graph.h"
 
 typedef enum tlc_optimizer { TLC_ADAM, TLC_ADAMW, TLC_SGD } tlc_optimizer;
-typedef enum tlc_target { TLC_TARGET_CPU, TLC_TARGET_REF, TLC_TARGET_COUNT } tlc_target;
+typedef enum tlc_target {
+    TLC_TARGET_CPU,
+    TLC_TARGET_REF,
+    TLC_TARGET_CUDA,
+    TLC_TARGET_COUNT
+} tlc_target;
 /* What batch norms do in training: table "Freezing and batch norm" of docs/design.md. */
 typedef enum tlc_bn_policy {
     TLC_BN_DEFAULT, /* frozen layers: running statistics; trained ones: the batch's */
@@ -31,8 +36,10 @@ typedef struct tlc_options {
     double label_smoothing;     /* of the loss that is attached */
     tlc_target target;
     tlc_precision precision;
+    bool openblas;              /* --blas openblas: rows that call it may serve */
     int64_t batch;              /* largest n */
     bool no_fuse;               /* leave every operator a kernel of its own: what verify compares */
+    bool keep_gradients;        /* @step leaves them in memory, @update uses them */
     bool no_reuse;              /* plan: every buffer its own bytes */
     bool keep_values;           /* every forward value is kept and listed for verify */
 } tlc_options;
@@ -40,6 +47,7 @@ typedef struct tlc_options {
 /* What passes found out and reports tell. Strings in the context's arena. */
 typedef struct tlc_findings {
     bool generalised;           /* exported with batch 1, made `n` */
+    int64_t n_untied;           /* parameters and statistics that the file stored as one with another */
     const char *head_node;      /* escaped name of the replaced node, NULL none */
     tlc_shape head_in, head_out_old;
     int new_from_id;            /* globals with ids from here on belong to the new head; 0: none */
@@ -47,6 +55,8 @@ typedef struct tlc_findings {
     int64_t params_frozen, params_trained;
     const char *const *trained_names; /* escaped */
     size_t n_trained;
+    const char *const *because; /* by value id of a parameter: the option that froze or freed it;
+                                 * NULL where none did */
     int bn_folded;
     int bn_frozen, bn_stats, bn_train; /* batch norms by what they do in training */
     const char *cut_because;    /* why the feature prefix ends where it does */

@@ -83,6 +83,10 @@ static void w_float(tlc_cwriter *w, float x)
         tlc_w(w, x > 0 ? "inf" : "-inf");
         return;
     }
+    if (tlc_is_short_integer(x)) {
+        tlc_w(w, "%.0f", (double)x);
+        return;
+    }
     for (int digits = 1; digits <= 9; ++digits) {
         snprintf(text, sizeof text, "%.*g", digits, (double)x);
         if (strtof(text, NULL) == x)
@@ -114,19 +118,27 @@ static void w_list(tlc_cwriter *w, const tlc_value *v)
     tlc_w(w, "]");
 }
 
+static unsigned char byte_at(const tlc_value *v, int64_t i)
+{
+    if (!v->scale)
+        return ((const unsigned char *)v->data)[i];
+    const float x = (float)tlc_data_f64(v, i / (int64_t)sizeof x);
+    return ((const unsigned char *)&x)[i % (int64_t)sizeof x];
+}
+
 /* The bytes as they lie, in pieces that fit a buffer. */
 static void w_hex(tlc_cwriter *w, const tlc_value *v)
 {
     static const char digits[] = "0123456789abcdef";
-    const unsigned char *bytes = v->data;
     int64_t elems = v->splat ? 1 : tlc_shape_elems(&v->shape);
     int64_t n = elems * tlc_type_bytes(v->data_type);
     char piece[1024];
     size_t used = 0;
     tlc_w(w, v->splat ? "= splat hex \"" : "= hex \"");
     for (int64_t i = 0; i < n; ++i) {
-        piece[used++] = digits[bytes[i] >> 4];
-        piece[used++] = digits[bytes[i] & 15];
+        const unsigned char byte = byte_at(v, i);
+        piece[used++] = digits[byte >> 4];
+        piece[used++] = digits[byte & 15];
         if (used == sizeof piece || i + 1 == n) {
             tlc_w_bytes(w, piece, used);
             used = 0;

@@ -60,6 +60,7 @@ int tlc_op_n_written(tlc_op op)
     case TLC_OP_LINEAR_ADAM:
         return 3;
     case TLC_OP_WINOGRAD_WEIGHTS:
+    case TLC_OP_ACCUMULATE:
         return 1;
     default:
         return 0;

@@ -139,20 +139,6 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
 
 /* --- gradients -------------------------------------------------------------- */
 
-/* Add `d`, of the result's shape, to the gradient by `v`, summed where v was repeated. */
-static tlc_status accumulate(tlc_grad *g, tlc_value *v, tlc_value *d)
-{
-    const tlc_shape *s = &v->shape;
-    if (tlc_shape_equal(s, &d->shape))
-        return tlc_grad_accumulate(g, v, d);
-    if (s->rank == 1 && d->shape.rank == 2 && s->dim[0] == d->shape.dim[1])
-        return tlc_grad_add(g, v, TLC_OP_BIAS_GRAD, NULL, &d, 1);
-    tlc_reshape_attrs to = { .shape = { .n = s->rank } };
-    for (int i = 0; i < s->rank; ++i)
-        to.shape.v[i] = s->dim[i];
-    return tlc_grad_add(g, v, TLC_OP_SUM_TO, &to, &d, 1);
-}
-
 static tlc_status emit(tlc_grad *g, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **out)
 {
     return tlc_grad_emit(g, op, NULL, (tlc_value *[]){ a, b }, 2, out);
@@ -160,13 +146,7 @@ static tlc_status emit(tlc_grad *g, tlc_op op, tlc_value *a, tlc_value *b, tlc_v
 
 static tlc_status negate(tlc_grad *g, tlc_value *v, tlc_value **out)
 {
-    void *bytes;
-    tlc_value *minus = tlc_const_make(g->func->module, NULL, v->type, (tlc_shape){ 0 }, &bytes);
-    if (v->type == TLC_F64)
-        *(double *)bytes = -1;
-    else
-        *(float *)bytes = -1;
-    return emit(g, TLC_OP_MUL, v, minus, out);
+    return emit(g, TLC_OP_MUL, v, tlc_grad_number(g, v, -1), out);
 }
 
 static tlc_status backward_add(tlc_grad *g, const tlc_node *n)
@@ -174,7 +154,7 @@ static tlc_status backward_add(tlc_grad *g, const tlc_node *n)
     tlc_value *dy = tlc_grad_of_result(g, n);
     for (int i = 0; i < 2; ++i)
         if (tlc_grad_wanted(g, n->in[i]))
-            TLC_TRY(accumulate(g, n->in[i], dy));
+            TLC_TRY(tlc_grad_accumulate_repeated(g, n->in[i], dy));
     return TLC_OK;
 }
 
@@ -182,11 +162,11 @@ static tlc_status backward_sub(tlc_grad *g, const tlc_node *n)
 {
     tlc_value *dy = tlc_grad_of_result(g, n), *d;
     if (tlc_grad_wanted(g, n->in[0]))
-        TLC_TRY(accumulate(g, n->in[0], dy));
+        TLC_TRY(tlc_grad_accumulate_repeated(g, n->in[0], dy));
     if (!tlc_grad_wanted(g, n->in[1]))
         return TLC_OK;
     TLC_TRY(negate(g, dy, &d));
-    return accumulate(g, n->in[1], d);
+    return tlc_grad_accumulate_repeated(g, n->in[1], d);
 }
 
 static tlc_status backward_mul(tlc_grad *g, const tlc_node *n)
@@ -196,7 +176,7 @@ static tlc_status backward_mul(tlc_grad *g, const tlc_node *n)
         if (!tlc_grad_wanted(g, n->in[i]))
             continue;
         TLC_TRY(emit(g, TLC_OP_MUL, dy, n->in[1 - i], &d));
-        TLC_TRY(accumulate(g, n->in[i], d));
+        TLC_TRY(tlc_grad_accumulate_repeated(g, n->in[i], d));
     }
     return TLC_OK;
 }
@@ -207,12 +187,12 @@ static tlc_status backward_div(tlc_grad *g, const tlc_node *n)
     tlc_value *dy = tlc_grad_of_result(g, n), *share, *d;
     TLC_TRY(emit(g, TLC_OP_DIV, dy, n->in[1], &share));
     if (tlc_grad_wanted(g, n->in[0]))
-        TLC_TRY(accumulate(g, n->in[0], share));
+        TLC_TRY(tlc_grad_accumulate_repeated(g, n->in[0], share));
     if (!tlc_grad_wanted(g, n->in[1]))
         return TLC_OK;
     TLC_TRY(emit(g, TLC_OP_MUL, share, n->out[0], &d));
     TLC_TRY(negate(g, d, &d));
-    return accumulate(g, n->in[1], d);
+    return tlc_grad_accumulate_repeated(g, n->in[1], d);
 }
 
 const tlc_op_def tlc_op_add = { .infer = infer, .fold = fold, .backward = backward_add };

@@ -70,6 +70,10 @@ typedef struct tlc_conv2d_grad_attrs { /* of the conv2d, and the size of what it
     tlc_ints size; /* grad_x: h, w of x; grad_w: kh, kw */
 } tlc_conv2d_grad_attrs;
 
+typedef struct tlc_winograd_filter_attrs { bool flip; } tlc_winograd_filter_attrs;
+/* pad: of the conv2d; parts: sums over shares of the batch's tiles that are kept apart */
+typedef struct tlc_winograd_grad_attrs { tlc_ints pad; int64_t parts; } tlc_winograd_grad_attrs;
+
 typedef struct tlc_batch_norm_attrs {
     double epsilon;
     double momentum; /* PyTorch's: the batch's share in a running statistic that moves */
@@ -105,8 +109,11 @@ typedef struct tlc_reduce_grad_attrs { tlc_axes_attrs reduce; tlc_ints shape; } 
 typedef struct tlc_cast_attrs { tlc_type to; } tlc_cast_attrs;
 typedef struct tlc_constant_of_shape_attrs { tlc_type type; double value; } tlc_constant_of_shape_attrs;
 typedef struct tlc_loss_attrs { double label_smoothing; } tlc_loss_attrs; /* cross_entropy(_grad) */
-typedef struct tlc_sgd_attrs { bool nesterov; } tlc_sgd_attrs; /* rates are given when training */
-typedef struct tlc_adam_attrs { bool decoupled; } tlc_adam_attrs; /* true: AdamW */
+/* Of what trains a parameter; rates are given when training.  backbone: of the group of parameters
+ * that are not a new head's.  decoupled: AdamW. */
+typedef struct tlc_sgd_attrs { bool nesterov, backbone; } tlc_sgd_attrs;
+typedef struct tlc_adam_attrs { bool decoupled, backbone; } tlc_adam_attrs;
+typedef struct tlc_accumulate_attrs { bool backbone; } tlc_accumulate_attrs;
 
 /* --- the descriptor -------------------------------------------------------- */
 
@@ -157,5 +164,7 @@ TLC_MUST_USE tlc_status tlc_window_extent(tlc_ctx *ctx, int64_t in, int64_t kern
                                           int64_t dilation, int64_t pad_begin, int64_t pad_end,
                                           bool ceil_mode, int64_t *out);
 int64_t tlc_multiply_adds(const tlc_node *n); /* 0 where cost is NULL */
+/* Does the node train a parameter of the backbone (attribute `backbone`)? */
+bool tlc_trains_backbone(const tlc_node *n);
 
 #endif

@@ -53,6 +53,8 @@ tlc_status tlc_fold_view(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
     v->data = x->data;
     v->data_type = x->data_type;
     v->splat = x->splat;
+    v->scale = x->scale;
+    v->scale_run = x->scale_run;
     v->file = x->file;
     v->file_offset = x->file_offset;
     *out = v;

@@ -23,6 +23,7 @@ typedef struct tlc_grad {
     tlc_func *func;
     bool *wanted;         /* by value id: does a trained parameter lie at or below it? */
     tlc_value **adjoint;  /* by value id: gradient summed so far; NULL none yet */
+    const tlc_node *at;   /* whose gradient is being written */
     int n_ids;            /* length of both; ids beyond it were made by the derivation itself */
 } tlc_grad;
 
@@ -32,6 +33,10 @@ bool tlc_grad_wanted(const tlc_grad *g, const tlc_value *v);
 tlc_value *tlc_grad_of_result(const tlc_grad *g, const tlc_node *n);
 /* Add `d` to the gradient by `v` (an add node where there is one already). */
 TLC_MUST_USE tlc_status tlc_grad_accumulate(tlc_grad *g, tlc_value *v, tlc_value *d);
+/* The same where broadcasting repeated `v`: `d` is summed over the repetitions. */
+TLC_MUST_USE tlc_status tlc_grad_accumulate_repeated(tlc_grad *g, tlc_value *v, tlc_value *d);
+/* A constant scalar of the type of `like`. */
+tlc_value *tlc_grad_number(tlc_grad *g, const tlc_value *like, double x);
 /* Append a node of `op` over `in` and infer it; attributes copied from `attrs` if not NULL. */
 TLC_MUST_USE tlc_status tlc_grad_emit(tlc_grad *g, tlc_op op, const void *attrs,
                                       tlc_value *const *in, int n_in, tlc_value **out);

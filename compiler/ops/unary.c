@@ -78,17 +78,6 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
 
 /* --- gradients ------------------------------------------------------------------- */
 
-static tlc_value *number(tlc_grad *g, const tlc_value *like, double x)
-{
-    void *bytes;
-    tlc_value *v = tlc_const_make(g->func->module, NULL, like->type, (tlc_shape){ 0 }, &bytes);
-    if (like->type == TLC_F64)
-        *(double *)bytes = x;
-    else
-        *(float *)bytes = (float)x;
-    return v;
-}
-
 static tlc_status emit(tlc_grad *g, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **out)
 {
     return tlc_grad_emit(g, op, NULL, (tlc_value *[]){ a, b }, 2, out);
@@ -96,7 +85,7 @@ static tlc_status emit(tlc_grad *g, tlc_op op, tlc_value *a, tlc_value *b, tlc_v
 
 static tlc_status times(tlc_grad *g, tlc_value *v, double factor, tlc_value **out)
 {
-    return emit(g, TLC_OP_MUL, v, number(g, v, factor), out);
+    return emit(g, TLC_OP_MUL, v, tlc_grad_number(g, v, factor), out);
 }
 
 /* dy where 0 < y < 1, as hard_sigmoid's result says. */
@@ -110,7 +99,7 @@ static tlc_status inside(tlc_grad *g, tlc_value *dy, tlc_value *y, tlc_value **o
 static tlc_status backward_sigmoid(tlc_grad *g, const tlc_node *n)
 {
     tlc_value *dy = tlc_grad_of_result(g, n), *y = n->out[0], *d, *slope;
-    TLC_TRY(emit(g, TLC_OP_SUB, number(g, y, 1), y, &slope));
+    TLC_TRY(emit(g, TLC_OP_SUB, tlc_grad_number(g, y, 1), y, &slope));
     TLC_TRY(emit(g, TLC_OP_MUL, slope, y, &slope));
     TLC_TRY(emit(g, TLC_OP_MUL, dy, slope, &d));
     return tlc_grad_accumulate(g, n->in[0], d);
@@ -121,7 +110,7 @@ static tlc_status backward_tanh(tlc_grad *g, const tlc_node *n)
 {
     tlc_value *dy = tlc_grad_of_result(g, n), *y = n->out[0], *d, *slope;
     TLC_TRY(emit(g, TLC_OP_MUL, y, y, &slope));
-    TLC_TRY(emit(g, TLC_OP_SUB, number(g, y, 1), slope, &slope));
+    TLC_TRY(emit(g, TLC_OP_SUB, tlc_grad_number(g, y, 1), slope, &slope));
     TLC_TRY(emit(g, TLC_OP_MUL, dy, slope, &d));
     return tlc_grad_accumulate(g, n->in[0], d);
 }
@@ -158,6 +147,21 @@ static tlc_status backward_leaky_relu(tlc_grad *g, const tlc_node *n)
     TLC_TRY(times(g, above, 1 - alpha, &above));
     TLC_TRY(tlc_grad_accumulate(g, n->in[0], all));
     return tlc_grad_accumulate(g, n->in[0], above);
+}
+
+/* dy where x > 0, the rest of dy times alpha exp(min(x, 0)): the slope at 0 is alpha */
+static tlc_status backward_elu(tlc_grad *g, const tlc_node *n)
+{
+    const tlc_clip_attrs below_zero = { -HUGE_VAL, 0 };
+    tlc_value *dy = tlc_grad_of_result(g, n), *x = n->in[0], *above, *rest, *slope;
+    TLC_TRY(emit(g, TLC_OP_RELU_GRAD, dy, x, &above));
+    TLC_TRY(emit(g, TLC_OP_SUB, dy, above, &rest));
+    TLC_TRY(tlc_grad_emit(g, TLC_OP_CLIP, &below_zero, &x, 1, &slope));
+    TLC_TRY(tlc_grad_emit(g, TLC_OP_EXP, NULL, &slope, 1, &slope));
+    TLC_TRY(times(g, slope, TLC_ATTRS(n, tlc_unary_attrs)->alpha, &slope));
+    TLC_TRY(emit(g, TLC_OP_MUL, rest, slope, &rest));
+    TLC_TRY(tlc_grad_accumulate(g, x, above));
+    return tlc_grad_accumulate(g, x, rest);
 }
 
 static tlc_status backward_exp(tlc_grad *g, const tlc_node *n)
@@ -231,5 +235,5 @@ PLAIN_OP(sqrt, backward_sqrt);
 PLAIN_OP(erf, backward_erf);
 ATTRS_OP(hard_sigmoid, hard_sigmoid_attrs, backward_hard_sigmoid);
 ATTRS_OP(leaky_relu, leaky_relu_attrs, backward_leaky_relu);
-ATTRS_OP(elu, elu_attrs, NULL);
+ATTRS_OP(elu, elu_attrs, backward_elu);
 ATTRS_OP(pow, pow_attrs, backward_pow);

@@ -61,10 +61,11 @@ static void place_batch(const tlr_model *m, const tlr_frame *f)
 /* Mean loss of the batch with the parameters `vars`, which a step at `lr` changes. */
 static double step(const tlr_model *m, tlr_frame *f, const char *vars, double lr)
 {
-    const tlk_step numbers = { .seed = 7, .t = 1, .lr = lr };
+    const tlk_step one = { .seed = 7, .t = 1, .lr = lr };
+    const tlk_step numbers[TLK_GROUPS] = { one, one };
     memcpy(f->vars, vars, (size_t)m->vars_bytes);
     place_batch(m, f);
-    f->step = &numbers;
+    f->step = numbers;
     m->step.run(f);
     const double *loss = (const double *)(f->act + m->step.out[0].offset * f->n);
     double sum = 0;

@@ -53,6 +53,28 @@ CASES = [
     ("mul_scale", (3, 2, 4), (3, 2, 4), "%m : f32[n,3,1,1] = reduce_mean %a {axes=[2,3]} %z = mul %a, %m"),
     ("div", (3, 2, 4), (3, 2, 4), "PARAM:w:3,1,4 %m : f32[3,1,4] = mul %w, %w %d : f32[3,1,4] = add %m, %one %z = div %a, %d"),
     ("div_by_batch", (3, 4), (3, 4), "PARAM:w:3,4 %m : f32[n,3,4] = mul %a, %a %d : f32[n,3,4] = add %m, %one %z = div %w, %d"),
+    ("sigmoid", (3, 5), (3, 5), "%z = sigmoid %a"),
+    ("tanh", (3, 5), (3, 5), "%z = tanh %a"),
+    ("hard_sigmoid", (3, 5), (3, 5), "%z = hard_sigmoid %a {alpha=0.7, beta=0.4}"),
+    ("hard_swish", (3, 5), (3, 5), "%m : f32[n,3,5] = mul %a, %three %z = hard_swish %m"),
+    ("leaky_relu", (3, 5), (3, 5), "%z = leaky_relu %a {alpha=0.3}"),
+    ("elu", (3, 5), (3, 5), "%z = elu %a {alpha=0.7}"),
+    ("exp", (3, 5), (3, 5), "%z = exp %a"),
+    ("erf", (3, 5), (3, 5), "%z = erf %a"),
+    ("prelu", (3, 2, 3), (3, 2, 3), "PARAM:w:3,1,1 %r : f32[n,3,2,3] = relu %a %c : f32[n,3,2,3] = clip %a {hi=0} "
+     "%s : f32[n,3,2,3] = mul %c, %w %z = add %r, %s"),
+    ("sqrt", (3, 5), (3, 5), "%m : f32[n,3,5] = mul %a, %a %d : f32[n,3,5] = add %m, %one %z = sqrt %d"),
+    ("log", (3, 5), (3, 5), "%m : f32[n,3,5] = mul %a, %a %d : f32[n,3,5] = add %m, %one %z = log %d"),
+    ("pow", (3, 5), (3, 5), "%m : f32[n,3,5] = mul %a, %a %d : f32[n,3,5] = add %m, %one %z = pow %d {alpha=-0.75}"),
+    ("expand", (3, 1, 1), (3, 2, 5), "CONST:o:3,2,5 %z = mul %a, %o"),
+    ("split", (5, 3), (3, 3), "%s : f32[n,2,3] = slice %a {starts=[0,0,0], ends=[n,2,3], steps=[1,1,1]} %t : f32[n,3,3] = slice %a "
+     "{starts=[0,2,0], ends=[n,5,3], steps=[1,1,1]} %m : f32[n,1,3] = reduce_mean %s {axes=[1]} %z = mul %m, %t"),
+    ("layer_norm", (3, 2, 5), (3, 2, 5), "PARAM:w:5 PARAM:b:5 %z = layer_norm %a, %w, %b {axis=3, epsilon=0.01}"),
+    ("layer_norm_row", (7,), (7,), "PARAM:w:7 PARAM:b:7 %z = layer_norm %a, %w, %b {axis=1}"),
+    ("layer_norm_bare", (3, 2, 5), (3, 2, 5), "%z = layer_norm %a {axis=2}"),
+    ("layer_norm_frozen", (3, 2, 5), (3, 2, 5), "CONST:w:2,5 %z = layer_norm %a, %w {axis=2}"),
+    ("lrn", (7, 2, 3), (7, 2, 3), "%z = lrn %a {size=5, alpha=0.3, beta=0.75, bias=0.9}"),
+    ("lrn_even", (5, 3), (5, 3), "%z = lrn %a {size=4, alpha=0.5, beta=0.6}"),
     ("residual", (3, 4, 4), (3, 4, 4), "PARAM:w:3,3,3,3 %m : f32[n,3,4,4] = conv2d %a, %w {pad=[1,1,1,1]} %s : f32[n,3,4,4] = add %m, %a %z = relu %s"),
 ]
 
@@ -80,7 +102,7 @@ def declare(word, out):
 
 
 def text(shape, z, ops):
-    out = [f"param %p : f32[{dims((1,) + shape)}] = {values((1,) + shape)}", "const %one : f32[1] = [1]"]
+    out = [f"param %p : f32[{dims((1,) + shape)}] = {values((1,) + shape)}", "const %one : f32[1] = [1]", "const %three : f32[1] = [3]"]
     body = []
     for word in ops.split(" "):
         if ":" in word and word.split(":")[0] in ("PARAM", "CONST", "NORM", "FIXED"):
@@ -119,8 +141,9 @@ def check_case(name, shape, z, ops):
         check(off <= ALLOWED, f"{name} batch {n}: off by {off:.1e} of the largest, allowed {ALLOWED:.0e}")
 
 
-os.makedirs(WORK, exist_ok=True)
-for case in CASES:
-    if not sys.argv[1:] or case[0] in sys.argv[1:]:
-        check_case(*case)
-finish()
+if __name__ == "__main__":
+    os.makedirs(WORK, exist_ok=True)
+    for case in CASES:
+        if not sys.argv[1:] or case[0] in sys.argv[1:]:
+            check_case(*case)
+    finish()

@@ -407,6 +407,42 @@ static void test_axes_forms(void **state)
     expect(with(image_net(13), node), "f32[n,6,8,8] = concat");
 }
 
+static void test_gelu(void **state)
+{
+    (void)state;
+    pb gelu = node_of("Gelu", "g", "x", "y");
+    expect(with(vector_net(20), gelu), "mul|erf|add|mul|mul");
+    gelu = node_of("Gelu", "g", "x", "y");
+    attr_text(&gelu, "approximate", "tanh");
+    expect(with(vector_net(20), gelu), "mul|mul|add|mul|tanh|add|mul|mul");
+    gelu = node_of("Gelu", "g", "x", "y");
+    attr_text(&gelu, "approximate", "fast");
+    expect_fail(with(vector_net(20), gelu), TLC_E_MALFORMED, "approximate is");
+}
+
+/* A batch of one, flattened whole and gathered under another shape; `last` is the position of
+ * the last value. */
+static net strided_net(int64_t last)
+{
+    net m = input_net(18, 4, (int64_t[]){ 1, 2, 1, 1 });
+    net_node(&m, node_of("Reshape", "flat", "x,whole", "f"));
+    net_node(&m, node_of("Gather", "strided", "f,at", "y"));
+    net_init(&m, tensor_ints("whole", INTS(-1)));
+    net_init(&m, tensor_raw("at", ELEM_INT64, 3, (int64_t[]){ 1, 1, 2 }, (int64_t[]){ 0, last },
+                            2 * sizeof(int64_t)));
+    return m;
+}
+
+static void test_as_strided(void **state)
+{
+    (void)state;
+    expect(strided_net(1), "f32[n,2] = flatten|f32[n,1,2] = reshape");
+    expect_fail(strided_net(0), TLC_E_UNSUPPORTED, "in another order");
+    net m = strided_net(1); /* another reader sees one list of all pictures' values */
+    net_node(&m, node_of("Relu", "other", "f", "r"));
+    expect_fail(m, TLC_E_MALFORMED, "no number of pictures fits");
+}
+
 /* --- constants ----------------------------------------------------------- */
 
 /* `c` is added to x; its first elements are looked at. */
@@ -494,27 +530,31 @@ static void test_cast_and_splat(void **state)
     expect_constant(with(m, splat), 0.5, 0.5);
 }
 
-/* Initialisers that two nodes read, one of them through Identity, stay one parameter. */
+/* An initialiser that is read twice, once through Identity, is two parameters, and a statistic of
+ * its own; all have names, and the bytes are there once. */
 static void test_shared(void **state)
 {
     (void)state;
     run r;
     net m = base_net();
-    net_set(&m.node[BASE_CONV], node_of("Identity", "same", "scale", "scale2"));
     net_node(&m, node_of("Relu", "last", "y", "last"));
-    net_set(&m.node[BASE_BN], node_of("BatchNormalization", "bn", "x,sc,sc2,me,va", "d"));
-    net_set(&m.node[BASE_CONV], node_of("Identity", "same", "sc", "sc2"));
+    net_set(&m.node[BASE_BN], node_of("BatchNormalization", "bn", "x,sc,bn.bias,sc,sc", "d"));
+    net_set(&m.node[BASE_CONV], node_of("Identity", "same", "sc", "bn.bias"));
     net_set(&m.init[BASE_FC], tensor_ramp("fc.weight", 2, (int64_t[]){ 10, 3 }, 0, 1));
     net_init(&m, tensor_ramp("sc", 1, (int64_t[]){ 3 }, 1, 0));
-    net_init(&m, tensor_ramp("me", 1, (int64_t[]){ 3 }, 1, 0));
-    net_init(&m, tensor_ramp("va", 1, (int64_t[]){ 3 }, 1, 0));
     run_net(&r, &m);
     assert_int_equal(r.status, TLC_OK);
+    static const char *const names[] = { "sc", "bn.bias", "sc.2", "sc.3" };
     const tlc_node *bn = run_forward(&r)->first;
-    assert_ptr_equal(bn->in[1], bn->in[2]);
-    assert_int_equal(bn->in[1]->kind, TLC_PARAM);
-    assert_int_equal(bn->in[3]->kind, TLC_CONST);
-    assert_int_equal(r.info.n_params, 3);
+    for (int i = 1; i <= 4; ++i) {
+        assert_string_equal(bn->in[i]->name, names[i - 1]);
+        assert_int_equal(bn->in[i]->kind, i <= 2 ? TLC_PARAM : TLC_CONST);
+        assert_ptr_equal(bn->in[i]->data, bn->in[1]->data);
+        for (int k = 1; k < i; ++k)
+            assert_ptr_not_equal(bn->in[i], bn->in[k]);
+    }
+    assert_int_equal(r.info.n_untied, 3);
+    assert_int_equal(r.info.n_params, 4);
     run_end(&r);
 }
 
@@ -664,7 +704,8 @@ int main(void)
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_element_types),
         cmocka_unit_test(test_cast_and_splat),
-        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_shared), cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_as_strided),
         cmocka_unit_test(test_initialisers_as_inputs),
         cmocka_unit_test(test_generalised),
         cmocka_unit_test(test_not_generalised),
