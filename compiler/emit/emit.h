@@ -48,7 +48,8 @@ typedef struct tlc_emit_spec {
  * Write the whole folder under a temporary name beside it, fsync, then put it in place of an
  * earlier one (replaced whole; only if it holds our manifest.json).
  * Output: model.c, NAME.h, weights.bin, manifest.json, Makefile, CMakeLists.txt, src/ (kernels and
- * runtime used); of a network that is trained, export.json and export.bin.  A pure function of module, plan and spec.
+ * runtime used); of a network that is trained, export.json and export.bin.  A pure function of
+ * module, plan and spec.
  * fails   E_OUTPUT; nothing is left behind.
  */
 TLC_MUST_USE tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,

@@ -119,6 +119,27 @@ static const char **give_names(tlc_ctx *ctx, const tlc_func *f)
     return names;
 }
 
+/* A node of the model may have become several here, all of its name: the first has it, for ONNX
+ * Runtime takes no name twice, and none at all as often as one likes. */
+static const char **give_node_names(tlc_ctx *ctx, const tlc_func *f)
+{
+    const char **names = TLC_NEW_ARRAY(&ctx->arena, const char *, f->module->n_values);
+    named *list = NULL;
+    size_t n = 0, cap = 0;
+    for (const tlc_node *node = f->first; node; node = node->next) {
+        if (!node->name)
+            continue;
+        named x = { node->out[0], tlc_onnx_out_text(ctx, node->name) };
+        TLC_PUSH(&ctx->arena, list, n, cap, x);
+    }
+    if (n)
+        qsort(list, n, sizeof *list, by_name);
+    for (size_t i = 0; i < n; ++i)
+        if (i == 0 || strcmp(list[i - 1].name, list[i].name) != 0)
+            names[list[i].value->id] = list[i].name;
+    return names;
+}
+
 /* --- the graph ---------------------------------------------------------------------------- */
 
 static void write_dim(tlc_ctx *ctx, tlb_proto *shape, int64_t size)
@@ -175,6 +196,7 @@ tlc_onnx_graph *tlc_onnx_graph_make(tlc_ctx *ctx, const tlc_module *m)
         return g;
     tlc_onnx_out o = { .ctx = ctx, .graph = tlc_onnx_message(ctx), .opset = g->opset };
     o.names = give_names(ctx, f);
+    o.node_names = give_node_names(ctx, f);
     for (const tlc_node *n = f->first; n; n = n->next)
         tlc_onnx_write_node(&o, n);
     tlb_proto_text(&o.graph, ONNX_GRAPH_NAME,

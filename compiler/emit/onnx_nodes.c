@@ -363,8 +363,9 @@ void tlc_onnx_write_node(tlc_onnx_out *o, const tlc_node *n)
     if (rows[n->op].write)
         rows[n->op].write(o, n);
     tlb_proto_text(&o->node, ONNX_NODE_OUTPUT, o->node_name);
-    if (n->name)
-        tlb_proto_text(&o->node, ONNX_NODE_NAME, tlc_onnx_out_text(o->ctx, n->name));
+    const char *name = o->node_names[n->out[0]->id];
+    if (name)
+        tlb_proto_text(&o->node, ONNX_NODE_NAME, name);
     tlb_proto_text(&o->node, ONNX_NODE_OP_TYPE, op_type(n));
     tlb_proto_message(&o->graph, ONNX_GRAPH_NODE, &o->node);
 }

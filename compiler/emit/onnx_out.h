@@ -24,6 +24,7 @@ typedef struct tlc_onnx_out {
     tlc_ctx *ctx;
     tlb_proto graph;
     const char **names;    /* by value id */
+    const char **node_names; /* by id of the first result; NULL: none, names are unique */
     int64_t opset;
     tlb_proto node;        /* the one under way */
     const char *node_name; /* of its result: what its own constants are named after */

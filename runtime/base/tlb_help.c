@@ -31,6 +31,8 @@ static const struct {
     { TLB_CMD_SPLIT, "  tlc split kaggle/train -o photos\n"
                      "  tlc split kaggle/train -o photos --valid 500 --copy\n" },
     { TLB_CMD_INSPECT, "  tlc inspect net.onnx\n" },
+    { TLB_CMD_EXPLAIN, "  tlc explain net.onnx --replace-head 2 --freeze-until /layer4\n"
+                       "  tlc explain vgg16 --classes 2 --picture memory.png\n" },
     { TLB_CMD_VERIFY, "  tlc verify net.onnx --input x.npy\n" },
     { TLB_CMD_OPT, "  tlc opt --pass canonicalise --pass fold_bn net.tir\n" },
     { TLB_CMD_COMPARE, "  tlc compare runs/*\n"

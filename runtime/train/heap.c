@@ -15,7 +15,12 @@ static const size_t MAPPED_FROM = (size_t)1 << 20;
 static void *map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(p, bytes, MADV_HUGEPAGE); /* a step sweeps all of it: fewer misses of the page tables */
+#endif
+    return p;
 }
 
 void *tlr_get(const tlr_heap *h, size_t bytes)

@@ -216,7 +216,30 @@ def killed_compiles():
         check(not bad and not left_behind(place), f"compile, {number.name}: OUT whole, nothing left {bad[:3]}")
 
 
+def cut_files():
+    """Weights that are cut while they are mapped: one line and 3, from any thread; what a run had saved is whole."""
+    copy = os.path.join(here, "cut")
+    shutil.copytree(os.path.dirname(trainer), copy)
+    weights, out = os.path.join(copy, "weights.bin"), os.path.join(here, "cut_run")
+    whole = open(weights, "rb").read()
+    training = [os.path.join(copy, "trainer"), "train", photos, "--no-cache", "--epochs", "1000", "-q", "-o", out]
+    for program, command, sign in (("trainer", training, os.path.join(out, "last.json")),
+                                   *[("predictor", [os.path.join(copy, "predictor"), "bench", "--seconds", "60"], None)] * 4):
+        p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        until = time.time() + 20
+        while sign and not os.path.exists(sign) and time.time() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.truncate(weights, 4096)
+        err = p.communicate(timeout=30)[1]
+        check(p.returncode == 3 and err == f"{program}: error: a mapped file became shorter while it was read\n", f"{program}, weights.bin cut: exit {p.returncode}, {err!r}")
+        open(weights, "wb").write(whole)
+    p = run(os.path.join(copy, "trainer"), "eval", os.path.join(photos, "valid"), "--run", out, code=None)
+    check(p.returncode == 0, f"the run is evaluated {p.stderr[-200:]}")
+
+
 compile_faults()
+cut_files()
 export_faults(train_faults())
 killed_compiles()
 finish()

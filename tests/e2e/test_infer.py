@@ -1,8 +1,10 @@
 """`predictor infer` on eight pictures: logits and features of the exports against float64.
 
-TLC_LONG=1 runs all eleven files on both targets at batch 1, 3, 8 and 16; otherwise what fits."""
+TLC_LONG=1 runs all eleven files on both targets at batch 1, 3, 8 and 16; otherwise what fits.
+Arguments: names of networks, to run these alone."""
 import os
 import shutil
+import sys
 
 import numpy as np
 
@@ -12,6 +14,7 @@ ALL = ["resnet18", "resnet18-folded", "resnet18-dynamo", "resnet50", "resnet50-f
        "efficientnet_lite0", "efficientnet_lite0-folded", "efficientnet_lite0-dynamo", "vgg16", "vgg16-dynamo"]
 SHORT = ["resnet18", "resnet18-folded", "resnet18-dynamo", "efficientnet_lite0", "efficientnet_lite0-folded",
          "efficientnet_lite0-dynamo", "resnet50", "vgg16-dynamo"]
+SMALLEST = ["resnet18-folded", "efficientnet_lite0"]
 BOUND = {"cpu": 3e-5, "ref": 2e-6}
 
 
@@ -36,8 +39,8 @@ def one(name, target, batches):
 
 
 need_shared()
-for net in ALL if LONG else SHORT:
-    one(net, "cpu", (1, 3, 8, 16) if LONG else (1, 3))
-for net in ALL if LONG else ("resnet18-folded", "efficientnet_lite0"):
-    one(net, "ref", (1, 3, 8, 16) if LONG else (1,))
+for target, nets, few in (("cpu", SHORT, (1, 3)), ("ref", SMALLEST, (1,))):
+    for net in ALL if LONG else nets:
+        if not sys.argv[1:] or net in sys.argv[1:]:
+            one(net, target, (1, 3, 8, 16) if LONG else few)
 finish()

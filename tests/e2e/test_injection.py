@@ -1,15 +1,16 @@
 """The hostile twin (hostile-inputs 5): names from a model are data.
 
 BASE once with plain names and once with each name a hostile one, compiled to folders of one name:
-without comments the two differ in manifest.json alone, and what stands of a name in a comment is
+without comments the two differ in manifest.json and the graphs for `trainer export` alone, and what stands of a name in a comment is
 plain."""
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 
-from common import LONG, TLC, check, finish, run, sha256
+from common import LONG, SOURCE, TLC, check, finish, run, sha256
 from tiny import base_model, demo_net, left_behind, save, scratch, shapes
 
 HOSTILE = ["plain/name.", '"', "\\", "\n", "*/", "??/", "%s%n", "${HOME}", "$(id)", "`id`", "#include <x>", "</script>", "=1+1", "../x", "int",
@@ -70,9 +71,11 @@ def compare(options, what):
         a, b = (open(os.path.join(x, f), "rb").read() for x in folders)
         if a != b and (not f.endswith((".c", ".h")) or without_comments(a.decode()) != without_comments(b.decode())):
             differ.append(f)
-        if f == "manifest.json":
-            check(b.isascii() and b"CANARY" in b, f"{what}: manifest.json is ASCII and holds the names")
+        if f in ("manifest.json", "export.json"):
+            check(b.isascii() and b"CANARY" in b, f"{what}: {f} is ASCII and holds the names")
             json.loads(b)
+            continue
+        if f == "export.bin":  # an ONNX graph: names as data
             continue
         marks = b.count(b"CANARY")
         if marks:
@@ -81,10 +84,53 @@ def compare(options, what):
             words = re.findall(r"\S*CANARY\S*", text)
             plain_words = all(re.fullmatch(r"[A-Za-z0-9_./:?,;()-]+", w) and len(w) <= 84 for w in words)
             check(found == marks and plain_words, f"{what}: CANARY in {f} only in comments, as part of a plain name {words[:1]}")
-    check(differ == ["manifest.json"], f"{what}: with comments stripped, manifest.json alone differs: {differ}")
+    named = [f for f in ("export.bin", "export.json", "manifest.json") if f in files]
+    check(sorted(differ) == named, f"{what}: with comments stripped, files of names alone differ: {differ}")
     check(sha256(os.path.join(plain, "weights.bin")) == sha256(os.path.join(evil, "weights.bin")), f"{what}: the same weights.bin")
     check(os.listdir(os.path.dirname(evil)) and not left_behind(here), f"{what}: nothing else was written")
     return evil
+
+
+def weights_files():
+    """Entries of .pth and .safetensors that no parameter asks for, hostile names all: not a byte differs."""
+    sys.path.insert(0, os.path.join(SOURCE, "tests/fuzz"))
+    import seeds
+    place = scratch("injection/weights")
+    net = os.path.join(place, "net.tir")
+    with open(net, "w") as f:
+        f.write('module "linear"\nparam %fc.weight : f32[2,3] init uniform fan_in=3\nparam %fc.bias : f32[2] init uniform fan_in=3\n'
+                "func @forward(%x: f32[n,3]) -> f32[n,2] {\n  %0 : f32[n,2] = linear %x, %fc.weight, %fc.bias\n  return %0\n}\n")
+    evil = [f"{name}CANARY{k}" for k, name in enumerate(HOSTILE)]
+    extra = b"".join(b"X" + len(n.encode()).to_bytes(4, "little") + n.encode() + b"K\1" for n in evil)
+    header = {"fc.weight": seeds.entry("F32", [2, 3], 0, 24), "fc.bias": seeds.entry("F32", [2], 24, 32)}
+    more = {"__metadata__": {n: n for n in evil}, **header, **{n: seeds.entry("U8", [0], 32, 32) for n in evil}}
+    data = seeds.WEIGHT + seeds.BIAS
+    for kind, plain, twin_bytes in (("pth", seeds.archive(seeds.state_dict()), seeds.archive(seeds.state_dict(extra=extra))),
+                                    ("safetensors", seeds.sealed(header, data), seeds.sealed(more, data))):
+        outs = []
+        for name, content in (("plain", plain), ("evil", twin_bytes)):
+            os.makedirs(os.path.join(place, kind, name))
+            path = save(content, os.path.join(place, kind, name, "w." + kind))
+            out = os.path.join(place, kind, name, "same")
+            p = subprocess.run([TLC, "compile", net, "--weights", path, "-o", out], capture_output=True)
+            check(p.returncode == 0 and b"\x1b" not in p.stdout + p.stderr, f"{kind}, {name}: compiles, escaped")
+            outs.append(out)
+        p = subprocess.run(["diff", "-r", *outs], capture_output=True, text=True)
+        check(p.returncode == 0, f"{kind}: entries of hostile names change no byte {p.stdout[:300]}")
+
+
+def model_file_name():
+    """The name of the model's file stands in manifest.json alone."""
+    place = scratch("injection/file")
+    outs = []
+    for k, name in enumerate(("net.onnx", "=* $(id)\n\x1b[2J\"CANARY??.onnx")):
+        path = save(base_model(), os.path.join(place, name))
+        outs.append(os.path.join(place, str(k), "same"))
+        os.makedirs(os.path.dirname(outs[-1]))
+        p = subprocess.run([TLC, "compile", path, "-o", outs[-1]], capture_output=True)
+        check(p.returncode == 0 and b"\x1b" not in p.stdout + p.stderr, f"a model called {name!r} compiles, escaped")
+    p = subprocess.run(["diff", "-rq", *outs], capture_output=True, text=True)
+    check(p.stdout.count("\n") == 1 and "manifest.json" in p.stdout, f"the model's file name: manifest.json alone differs {p.stdout[:300]}")
 
 
 def reports():
@@ -109,7 +155,8 @@ def folder_names():
     net, photos = demo_net(), shapes()
     trainer = os.path.join(net, "trainer")
     data = os.path.join(here, "photos")
-    evil = {"moon": '=1+1"</script>,\n\x1b[2J', "star": "-x$(id) `id`"}
+    # The second is no UTF-8: what run.json keeps of it has to fit the folder again.
+    evil = {"moon": '=1+1"</script>,\n\x1b[2J', "star": "x\udcff$(id) `id`"}
     for part in ("train", "valid"):
         for old, new in evil.items():
             shutil.copytree(os.path.join(photos, part, old), os.path.join(data, part, new))
@@ -138,6 +185,8 @@ def folder_names():
     check(p.returncode == 0 and len(rows) == 3 and all(len(r) == len(rows[0]) for r in rows), f"predict --csv: RFC 4180, {len(rows)} rows")
     check(all(not re.match(r"[=+\-@\t\r]", field) for row in rows for field in row), "predict --csv: no field begins a formula")
     check(b"\x1b" not in p.stdout, "predict --csv: no escape")
+    p = subprocess.run([trainer, "eval", os.path.join(data, "valid"), "--run", out], capture_output=True)
+    check(p.returncode == 0 and b"\x1b" not in p.stdout + p.stderr, f"eval with these class folders {p.stderr[-200:]}")
     p = subprocess.run([trainer, "predict", "--run", out, "--json", raw], capture_output=True)
     check(p.returncode == 0 and p.stdout.isascii() and json.loads(p.stdout), "predict --json of a name that is no UTF-8")
     export = os.path.join(here, "export")
@@ -153,6 +202,8 @@ if LONG:
     compare(["--replace-head", "8,relu,dropout=0.5,3", "--freeze-backbone", "--optimizer", "sgd"], "sgd")
 run("make", "-s", "-C", evil, "predictor")
 check(os.path.exists(os.path.join(evil, "predictor")), "the twin builds")
+weights_files()
+model_file_name()
 reports()
 folder_names()
 finish()

@@ -9,7 +9,7 @@ SOURCE = os.environ.get("TLC_SOURCE", os.path.dirname(os.path.dirname(os.path.di
 
 BASE, INFER = "runtime/base", "runtime/infer"
 IR = ["compiler/base", "compiler/ir", "compiler/ops", BASE]
-KERNELS = ["kernels", "kernels/cpu", "kernels/ref"]
+KERNELS = ["kernels", "kernels/cpu", "kernels/ref", "kernels/cuda"]
 MAY_INCLUDE = {  # folder: others that its files may include
     "compiler/base": [BASE],
     "compiler/ir": IR,
@@ -23,12 +23,16 @@ MAY_INCLUDE = {  # folder: others that its files may include
     "kernels": [],
     "kernels/cpu": ["kernels"],
     "kernels/ref": ["kernels"],
+    "kernels/cuda": ["kernels"],
+    "runtime/cuda": ["runtime/infer", "kernels", "kernels/cuda"],
     "runtime/base": [],
     "runtime/infer": [BASE] + KERNELS,
     "runtime/image": [BASE],
     "runtime/draw": [BASE],
     "runtime/train": [BASE, INFER] + KERNELS,
-    "runtime/cli": [BASE, INFER, "runtime/image", "runtime/draw", "runtime/train"] + KERNELS,
+    "runtime/photos": [BASE, INFER, "runtime/image", "runtime/train"],
+    "runtime/run": [BASE, INFER, "runtime/train"] + KERNELS,
+    "runtime/cli": [BASE, INFER, "runtime/image", "runtime/draw", "runtime/train", "runtime/run"] + KERNELS,
 }
 LONGEST_FILE, LONGEST_LINE = 1000, 110
 

@@ -124,12 +124,13 @@ def one(case, fp64):
     check(off <= 1e-8 and evaluation["accuracy"] == f64["evaluation"]["accuracy"], f"{case} fp64: evaluation within {off:.1e}")
 
 
-need_shared()
-only = sys.argv[1:]
-for c in HEADS if LONG else HEADS[:4]:
-    if not only or c in only:
-        one(c, c in ("mlp",) or (LONG and c != "vgg16_pretrained_head"))
-for c in WHOLE if LONG else WHOLE[:2]:
-    if not only or c in only:
-        one(c, True)
-finish()
+if __name__ == "__main__":
+    need_shared()
+    only = sys.argv[1:]
+    for c in HEADS if LONG else HEADS[:4]:
+        if not only or c in only:
+            one(c, c in ("mlp",) or (LONG and c != "vgg16_pretrained_head"))
+    for c in WHOLE if LONG else WHOLE[:2]:
+        if not only or c in only:
+            one(c, True)
+    finish()

@@ -3,6 +3,7 @@ import fcntl
 import glob
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 
@@ -40,6 +41,22 @@ def demo_net():
     return once("tiny_net", make)
 
 
+def quick_make(folder, *targets, flags="-O0"):
+    """Make targets of a compiled folder; what is the same source in demo_net() is not compiled again."""
+    net, obj = demo_net(), os.path.join(folder, "obj")
+    os.makedirs(obj, exist_ok=True)
+    for name in ("library.checked", "tools.checked"):  # older than the objects
+        shutil.copy(os.path.join(net, "obj", name), obj)
+    for path in glob.glob(os.path.join(folder, "src/runtime/**/*.c"), recursive=True):
+        there = os.path.join(net, os.path.relpath(path, folder))
+        if os.path.exists(there) and open(there, "rb").read() == open(path, "rb").read():
+            for end in ("o", "d"):
+                built = os.path.join(net, "obj", os.path.basename(path)[:-1] + end)
+                if os.path.exists(built):
+                    shutil.copy(built, obj)
+    run("make", "-s", "-j2", "-C", folder, f"CFLAGS={flags}", *targets)
+
+
 def shapes():
     """Drawn pictures: train/ 2 classes of 12, valid/ 2 classes of 8."""
     def make(path):
@@ -68,6 +85,23 @@ def left_behind(folder):
             if n.startswith(".tlc-") and n.endswith(".part")]
 
 
+rows = {}  # of expect: what was asked and the exact error line, in order
+
+
+def hold_rows(name, leave_out=()):
+    """Every error line of this test against tests/hostile/NAME.txt; TLC_UPDATE_GOLDEN=1 writes it, for review."""
+    path = os.path.join(SOURCE, "tests/hostile", name + ".txt")
+    now = [row for row in rows if not any(word in row for word in leave_out)]
+    if os.environ.get("TLC_UPDATE_GOLDEN"):
+        with open(path, "w") as f:
+            f.write("".join(row + "\n" for row in now))
+    with open(path) as f:
+        golden = f.read()
+    text = "".join(row + "\n" for row in now)
+    different = next((row for row in now if row not in golden), "") or next((line for line in golden.splitlines() if line not in text), "")
+    check(text == golden, f"{name}: {len(now)} error lines as in tests/hostile/{name}.txt {different}")
+
+
 def expect(what, command, code, core=None, program=None, absent=(), **kw):
     """Exit code, exactly one `error` line with the core (none where the code is 0), nothing in `absent`."""
     kw.setdefault("timeout", 120)
@@ -81,6 +115,9 @@ def expect(what, command, code, core=None, program=None, absent=(), **kw):
     fine = fine and (not core or (core in (errors[0] if code else err)))
     fine = fine and not any(os.path.lexists(f) for f in absent)
     check(fine, what)
+    if code and len(errors) == 1:
+        line = re.sub("-[0-9a-f]{12}/", "/", errors[0].replace(WORK + "/", ""))  # once() names by hash
+        rows[f"{what}\n       {line}"] = None
     if not fine:
         print(f"        $ {' '.join(map(str, command))}\n        exit {p.returncode}, wanted {code} {core!r}: {err.strip()[-600:]}")
         print(f"        there: {[f for f in absent if os.path.lexists(f)]}")
@@ -124,13 +161,24 @@ def fault_shim():
     return once("fault.so", lambda path: run("cc", "-O2", "-fPIC", "-shared", "-o", path, os.path.join(SOURCE, "tests/e2e/fault.c")))
 
 
-def with_fault(command, call="none", n=0, errno=5, **kw):
-    """Run with the Nth `call` failing: (process, did it fire, calls of malloc)."""
+def preloaded(command, call="none", n=0, errno=5, **kw):
+    """Run with the Nth `call` failing: the process and the four numbers of fault.c."""
     report = os.path.join(WORK, f"fault-{os.getpid()}.txt")
     env = {**os.environ, "LD_PRELOAD": fault_shim(), "FAULT_CALL": call, "FAULT_N": str(n), "FAULT_ERRNO": str(errno), "FAULT_REPORT": report}
     p = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, timeout=120, **kw)
-    fired, mallocs = 0, 0
+    numbers = [0, 0, 0, 0]
     if os.path.exists(report):
-        fired, mallocs = map(int, open(report).read().split())
+        numbers = [int(word) for word in open(report).read().split()]
         os.unlink(report)
-    return p, fired == 1, mallocs
+    return p, numbers
+
+
+def fault_below(folder, call, errno):
+    """Environment in which every such call on a file below the folder fails."""
+    return {"LD_PRELOAD": fault_shim(), "FAULT_CALL": call, "FAULT_BELOW": folder, "FAULT_ERRNO": str(errno)}
+
+
+def with_fault(command, call="none", n=0, errno=5, **kw):
+    """Run with the Nth `call` failing: (process, did it fire, calls of malloc)."""
+    p, numbers = preloaded(command, call, n, errno, **kw)
+    return p, numbers[0] == 1, numbers[1]

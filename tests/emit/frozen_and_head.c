@@ -1,6 +1,6 @@
 /* small: model.c, written by tlc 0.1.0, target ref, precision fp32.  Do not edit.
  * options --replace-head 2
- * graph   c7ec6460af31c216db555ae7b6f3c4f8677564fd8c09e0bdb0cdd147cbba2eb6 (names left out)
+ * graph   060346204733b8eaae6d8e266b606659ffd8fa401145999f7ffc9096872775cc (names left out)
  * bytes   constants 192, parameters 128, with optimizer 192
  *         activations a picture 768, training 320; fixed 0, training 64; scratch a worker 0
  * n41_conv2d computes value %41, which lies at AT_41; S41 is its shape.
@@ -109,7 +109,7 @@ static const tlk_ref_cross_entropy S14 = { .batch = 0, .classes = 2, .smoothing 
 static void n14_cross_entropy(const tlr_frame *f, int64_t item, int worker)
 {
     (void)worker;
-    tlk_ref_cross_entropy_item(&S14, item, f->n, ACT(13), ACT(12), ACT(14));
+    tlk_ref_cross_entropy_item(&S14, item, f->n, f->step, ACT(13), ACT(12), ACT(14));
 }
 
 /* %15 : f32[n,2] = cross_entropy_grad %13, %12
@@ -118,7 +118,7 @@ static const tlk_ref_cross_entropy_grad S15 = { .batch = 0, .classes = 2, .smoot
 static void n15_cross_entropy_grad(const tlr_frame *f, int64_t item, int worker)
 {
     (void)worker;
-    tlk_ref_cross_entropy_grad_item(&S15, item, f->n, ACT(13), ACT(12), ACT(15));
+    tlk_ref_cross_entropy_grad_item(&S15, item, f->n, f->step, ACT(13), ACT(12), ACT(15));
 }
 
 /* %16 : f32[2,2] = linear_grad_w %15, %11
@@ -184,7 +184,7 @@ const tlr_model small_model = {
     .version = "0.1.0",
     .target = "ref", .precision = "fp32",
     .graph_sha256 =
-        "c7ec6460af31c216db555ae7b6f3c4f8677564fd8c09e0bdb0cdd147cbba2eb6",
+        "060346204733b8eaae6d8e266b606659ffd8fa401145999f7ffc9096872775cc",
     .max_batch = 4,
     .n_classes = 2,
     .preprocess = { .kind = TLR_PREPROCESS_PICTURE, .resize_short = 9, .resize_h = 0, .resize_w = 0,

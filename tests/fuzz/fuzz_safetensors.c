@@ -7,6 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
+enum { MOST_FOUND = 100 }; /* a search walks the list */
+
 static void check(const tlb_safetensors *s, const uint8_t *bytes, size_t n)
 {
     uint64_t total = 0;
@@ -15,7 +17,7 @@ static void check(const tlb_safetensors *s, const uint8_t *bytes, size_t n)
         const uint8_t *at = t->data;
         if (at < bytes || t->n_bytes > n || (size_t)(at - bytes) > n - t->n_bytes)
             abort();
-        if (tlb_safetensors_find(s, t->name) != t)
+        if (i < MOST_FOUND && tlb_safetensors_find(s, t->name) != t)
             abort();
         total += t->n_bytes;
     }

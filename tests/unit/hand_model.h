@@ -57,9 +57,10 @@ static void hand_head(const tlr_frame *f)
 }
 
 static const tlr_tensor hand_tensors[] = {
-    { TLR_CONST, TLR_F32, TLR_PLAIN, 1, { 3 }, 0, 12, TLR_INIT_NONE, 0, 0 },
-    { TLR_PARAM, TLR_F32, TLR_PLAIN, 2, { 2, 3 }, 0, 24, TLR_INIT_UNIFORM_FAN_IN, 3, 0 },
-    { TLR_PARAM, TLR_F32, TLR_PLAIN, 1, { 2 }, HAND_BIAS_AT, 8, TLR_INIT_UNIFORM_FAN_IN, 3, 1 },
+    { TLR_CONST, TLR_F32, TLR_PLAIN, 1, { 3 }, 0, 12, TLR_INIT_NONE, 0, 0, false },
+    { TLR_PARAM, TLR_F32, TLR_PLAIN, 2, { 2, 3 }, 0, 24, TLR_INIT_UNIFORM_FAN_IN, 3, 0, false },
+    { TLR_PARAM, TLR_F32, TLR_PLAIN, 1, { 2 }, HAND_BIAS_AT, 8, TLR_INIT_UNIFORM_FAN_IN, 3, 1,
+      false },
 };
 
 static const tlr_value hand_values[] = {

@@ -206,6 +206,7 @@ static void test_json_check(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
         if (tlb_json_check(rows[i].text, strlen(rows[i].text), 4) != rows[i].status)
             fail_msg("row %zu: %s", i, rows[i].text);
+    assert_int_equal(tlb_json_check(NULL, 0, 4), TLB_E_MALFORMED); /* an empty file, mapped */
 }
 
 static void test_json_load(void **state)

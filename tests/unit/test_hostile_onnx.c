@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "hostile_table.h"
 #include "import_run.h"
 
 #include <limits.h>
@@ -396,8 +397,11 @@ static bool is_as_wanted(const run *r, int status, const char *core)
     return run_count(r, TLB_ERROR, core) == 1;
 }
 
+static const char *below(const char *name);
+
 static void check(run *r, const char *name, int status, const char *core)
 {
+    table_row((int)r->status, name, r->ctx.diags, r->ctx.n_diags, below(""));
     if (!is_as_wanted(r, status, core)) {
         printf("%s: wanted %d \"%s\"\n", name, status, core ? core : "");
         run_show(r);
@@ -502,11 +506,11 @@ static net external_net(const char *location, size_t location_bytes, const char 
     return m;
 }
 
-static void expect_external(net m, int status, const char *core)
+static void expect_external(net m, const char *name, int status, const char *core)
 {
     run r;
     run_bytes(&r, net_bytes(&m), below("net.onnx"));
-    check(&r, core ? core : "external data", status, core);
+    check(&r, name, status, core);
 }
 
 static void test_locations(void **state)
@@ -515,14 +519,14 @@ static void test_locations(void **state)
     static const char *const bad[] = { "../w", "a/../../w", "/w", "", "a\\w", "C:w" };
     static const char *const not_plain[] = { "link", "linked/w", "too", "fifo", "real" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i)
-        expect_external(external_net(bad[i], strlen(bad[i]), NULL, NULL), BAD, "location");
-    expect_external(external_net("w\0x", 3, NULL, NULL), BAD, "location");
+        expect_external(external_net(bad[i], strlen(bad[i]), NULL, NULL), bad[i], BAD, "location");
+    expect_external(external_net("w\0x", 3, NULL, NULL), "NUL", BAD, "location");
     for (size_t i = 0; i < sizeof not_plain / sizeof *not_plain; ++i)
-        expect_external(external_net(not_plain[i], strlen(not_plain[i]), NULL, NULL), BAD,
-                        "not a plain file");
-    expect_external(external_net("gone", 4, NULL, NULL), MISSING, "external data");
-    expect_external(external_net("w", 1, NULL, NULL), OK, NULL);
-    expect_external(external_net("real/w", 6, "0", "432"), OK, NULL);
+        expect_external(external_net(not_plain[i], strlen(not_plain[i]), NULL, NULL), not_plain[i],
+                        BAD, "not a plain file");
+    expect_external(external_net("gone", 4, NULL, NULL), "missing", MISSING, "external data");
+    expect_external(external_net("w", 1, NULL, NULL), "w", OK, NULL);
+    expect_external(external_net("real/w", 6, "0", "432"), "real/w", OK, NULL);
 }
 
 static void test_ranges(void **state)
@@ -540,13 +544,14 @@ static void test_ranges(void **state)
         { "0", "428", "length" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i)
-        expect_external(external_net("w", 1, bad[i].offset, bad[i].length), BAD, bad[i].core);
+        expect_external(external_net("w", 1, bad[i].offset, bad[i].length), "range", BAD,
+                        bad[i].core);
     net m = external_net("w", 1, NULL, NULL);
     tensor_external(&m.init[BASE_W], "colour", "red", 3);
-    expect_external(m, BAD, "key");
+    expect_external(m, "unknown key", BAD, "key");
     m = external_net("w", 1, NULL, NULL);
     tensor_external(&m.init[BASE_W], "location", "w", 1);
-    expect_external(m, BAD, "key");
+    expect_external(m, "key twice", BAD, "key");
 }
 
 static pb external_vector(const char *name, const char *location, const char *offset, int64_t n)
@@ -564,11 +569,11 @@ static void test_shared_bytes(void **state)
     net m = base_net();
     net_set(&m.init[BASE_B], external_vector("b", "w", "0", 4));
     net_set(&m.init[BASE_BIAS], external_vector("bias", "w", "8", 4));
-    expect_external(m, OK, "share");
+    expect_external(m, "partly shared bytes", OK, "share");
     m = base_net();
     net_set(&m.init[BASE_B], external_vector("b", "w", "0", 4));
     net_set(&m.init[BASE_BIAS], external_vector("bias", "w", "0", 4));
-    expect_external(m, OK, NULL); /* the same bytes: shared weights */
+    expect_external(m, "shared bytes", OK, NULL); /* the same bytes: shared weights */
 }
 
 static void test_many_on_one_range(void **state)
@@ -580,7 +585,7 @@ static void test_many_on_one_range(void **state)
         snprintf(name, sizeof name, "t%d", i);
         pb_message(&m.more_graph, 5, external_vector(name, "big", "0", (1 << 20) / 4));
     }
-    expect_external(m, OVER, "weights");
+    expect_external(m, "30,000 tensors on 1 MiB", OVER, "weights");
 }
 
 /* --- time and memory of a megabyte --------------------------------------- */
@@ -648,6 +653,13 @@ static void test_many_names(void **state)
     check(&r, "many names", OK, NULL);
 }
 
+/* Exact lines, and no row less. */
+static void test_table(void **state)
+{
+    (void)state;
+    table_end("onnx");
+}
+
 /* Of all of the above together, so of each. */
 static void test_resident(void **state)
 {
@@ -665,7 +677,7 @@ int main(void)
         cmocka_unit_test(test_locations),    cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_shared_bytes), cmocka_unit_test(test_many_on_one_range),
         cmocka_unit_test(test_megabytes),    cmocka_unit_test(test_many_names),
-        cmocka_unit_test(test_resident),
+        cmocka_unit_test(test_table),        cmocka_unit_test(test_resident),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "hostile_table.h"
 #include "pth_build.h"
 
 #include <time.h>
@@ -411,6 +412,7 @@ static void expect(pth *x, const char *what, int status, const char *core, const
     run_weights(&r, linear_network, pth_bytes(x), "w.pth");
     if (IS_PLAIN_BUILD)
         assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 2);
+    table_row((int)r.status, what, r.ctx.diags, r.ctx.n_diags, NULL);
     if (!run_is(&r, status, core)) {
         printf("%s: wanted %d \"%s\"\n", what, status, core ? core : "");
         show_run(&r);
@@ -484,6 +486,7 @@ static void expect_raw(const void *p, size_t n, const char *path, int status, co
     bytes b = { 0 };
     put(&b, p, n);
     run_weights(&r, linear_network, b, path);
+    table_row((int)r.status, path, r.ctx.diags, r.ctx.n_diags, NULL);
     if (!run_is(&r, status, core)) {
         printf("%s: wanted %d \"%s\"\n", path, status, core);
         show_run(&r);
@@ -527,12 +530,19 @@ static void test_cut(void **state)
     }
 }
 
+/* Exact lines, and no row less. */
+static void test_table(void **state)
+{
+    (void)state;
+    table_end("pth");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),        cmocka_unit_test(test_good_forms),
         cmocka_unit_test(test_prefix),      cmocka_unit_test(test_other_files),
-        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_cut),         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "hostile_table.h"
 #include "pth_build.h"
 
 enum { OK = TLC_OK, BAD = TLC_E_MALFORMED, NO = TLC_E_UNSUPPORTED, OVER = TLC_E_LIMIT };
@@ -34,6 +35,9 @@ static void expect_file(bytes b, const char *what, int status, const char *core)
 {
     weights_run r;
     run_weights(&r, linear_network, b, "w.safetensors");
+    char name[100];
+    snprintf(name, sizeof name, "%.90s", what);
+    table_row((int)r.status, name, r.ctx.diags, r.ctx.n_diags, NULL);
     if (!run_is(&r, status, core)) {
         printf("%s: wanted %d \"%s\"\n", what, status, core ? core : "");
         show_run(&r);
@@ -143,12 +147,20 @@ static void test_limits(void **state)
     expect_file(b, "70,000 entries", OVER, "tensors");
 }
 
+/* Exact lines, and no row less. */
+static void test_table(void **state)
+{
+    (void)state;
+    table_end("safetensors");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_seven_bytes),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

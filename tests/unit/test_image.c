@@ -514,6 +514,16 @@ static void holds_classes_against_others(void **state)
     assert_string_equal(where, "b");
     free(where);
     remove_folder(dir);
+    char *raw[] = { "\xfe", "\xfe\xf1" }, *kept[] = { "\\xFE", "\\xFE\\xF1" };
+    dir = make_folder("mkdir '\xfe' '\xfe\xf1'; touch '\xfe'/1.jpg '\xfe\xf1'/1.jpg");
+    assert_int_equal(tlr_folder_scan(dir, raw, 2, &l, &f, &where, &what), TLB_OK);
+    tlr_folder_free(&f);
+    assert_int_equal(tlr_folder_scan(dir, kept, 2, &l, &f, &where, &what), TLB_OK);
+    tlr_folder_free(&f);
+    kept[1] = "\\xFE\\xF2";
+    assert_int_equal(tlr_folder_scan(dir, kept, 2, &l, &f, &where, &what), TLB_E_MALFORMED);
+    free(where);
+    remove_folder(dir);
 }
 
 int main(void)

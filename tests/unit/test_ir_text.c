@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "hostile_table.h"
 #include "text.h"
 
 #include <math.h>
@@ -74,6 +75,7 @@ static void refuse_bytes(const char *text, size_t len, tlc_status code, const ch
     assert_null(m);
     assert_int_equal(ctx.n_diags, before + 1);
     const tlb_diag *d = &ctx.diags[before];
+    table_row((int)code, core, d, 1, NULL);
     assert_int_equal(d->code, code);
     if (!strstr(d->what, core))
         fail_msg("\"%s\" lacks \"%s\"", d->what, core);
@@ -427,6 +429,7 @@ static void refuse_data(const char *location, tlc_status code, const char *core)
         tlc_arena_printf(&ctx.arena, "const %%a : f32[2] data \"%s\" 0", location);
     assert_int_equal(parse_data(text, &m), code);
     const char *what = ctx.diags[ctx.n_diags - 1].what;
+    table_row((int)code, core, &ctx.diags[ctx.n_diags - 1], 1, NULL);
     if (!strstr(what, core))
         fail_msg("\"%s\" lacks \"%s\"", what, core);
 }
@@ -660,6 +663,13 @@ static void test_many_names(void **state)
     assert_string_equal(print(parse_ok(print(m))), print(m));
 }
 
+/* Exact lines, and no row less. */
+static void test_table(void **state)
+{
+    (void)state;
+    table_end("ir_text");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -675,7 +685,7 @@ int main(void)
         TEST(test_verify_types), TEST(test_verify_operands), TEST(test_verify_ids),
         TEST(test_verify_layout), TEST(test_verify_globals), TEST(test_read_after_write),
         TEST(test_write_to_constant), TEST(test_verify_reports_twenty), TEST(test_print_node),
-        TEST(test_many_names),
+        TEST(test_many_names), TEST(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

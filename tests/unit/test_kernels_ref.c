@@ -188,6 +188,7 @@ static void test_movement(void **state)
 static void test_updates(void **state)
 {
     (void)state;
+    EXPECT(accumulate, "accumulate %s, %t", "{ .elems = 12 }");
     EXPECT(sgd, "sgd_update %p, %s, %t {nesterov=true}", "{ .elems = 12, .nesterov = true }");
     EXPECT(adam, "adam_update %p, %s, %t, %t", "{ .elems = 12, .decoupled = false }");
     EXPECT(linear_sgd, "linear_sgd %p, %s, %d, %r",

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "hostile_table.h"
 #include "import_run.h"
 #include "onnx_guard.h"
 
@@ -30,6 +31,7 @@ static void expect(pb bytes, tlc_status status, const char *core)
 {
     run r;
     run_bytes(&r, bytes, "net.onnx");
+    table_row((int)r.status, core, r.ctx.diags, r.ctx.n_diags, NULL);
     if (r.status != status || (core && run_count(&r, TLB_ERROR, core) != 1)) {
         printf("wanted %d, \"%s\"\n", (int)status, core ? core : "");
         run_show(&r);
@@ -276,6 +278,13 @@ static void test_cut(void **state)
     pb_free(&whole);
 }
 
+/* Exact lines, and no row less. */
+static void test_table(void **state)
+{
+    (void)state;
+    table_end("wire");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_repeated),   cmocka_unit_test(test_limits),
         cmocka_unit_test(test_depth_edge), cmocka_unit_test(test_as_base),
         cmocka_unit_test(test_views),      cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

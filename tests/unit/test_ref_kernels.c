@@ -290,18 +290,61 @@ static void test_cross_entropy(void **state)
 {
     (void)state;
     static const int64_t label[3] = { 4, 0, 2 };
+    static const tlk_step step = { 0 };
     tlk_ref_cross_entropy s = { .classes = 5 };
     tlk_ref_cross_entropy_grad g = { .classes = 5 };
     tlk_real *z = filled(15, 1), *loss = buffer(3), *dz = buffer(15);
-    RUN(tlk_ref_cross_entropy, &s, 3, z, label, loss);
-    RUN(tlk_ref_cross_entropy_grad, &g, 3, z, label, dz);
+    RUN(tlk_ref_cross_entropy, &s, 3, &step, z, label, loss);
+    RUN(tlk_ref_cross_entropy_grad, &g, 3, &step, z, label, dz);
     EXPECT(loss, want_loss, ulp);
     EXPECT(dz, want_dz, ulp);
     s.smoothing = g.smoothing = 0.1;
-    RUN(tlk_ref_cross_entropy, &s, 3, z, label, loss);
-    RUN(tlk_ref_cross_entropy_grad, &g, 3, z, label, dz);
+    RUN(tlk_ref_cross_entropy, &s, 3, &step, z, label, loss);
+    RUN(tlk_ref_cross_entropy_grad, &g, 3, &step, z, label, dz);
     EXPECT(loss, want_loss_smooth, ulp);
     EXPECT(dz, want_dz_smooth, ulp);
+}
+
+/* Weights that are all the same change the loss alone; the gradient of unlike ones is that of the
+ * weighted mean, by central differences. */
+static void test_class_weights(void **state)
+{
+    (void)state;
+    static const int64_t label[2] = { 1, 2 };
+    static const double weights[3] = { 1, 2.5, 0.5 }, h = 1.0 / 256;
+    const tlk_step step = { .class_weights = weights };
+    tlk_ref_cross_entropy s = { .classes = 3, .smoothing = 0.1 };
+    tlk_ref_cross_entropy_grad g = { .classes = 3, .smoothing = 0.1 };
+    tlk_real *z = filled(6, 1), *loss = buffer(2), *dz = buffer(6);
+    RUN(tlk_ref_cross_entropy_grad, &g, 2, &step, z, label, dz);
+    for (int i = 0; i < 6; ++i) {
+        double mean[2];
+        for (int side = 0; side < 2; ++side) {
+            tlk_real kept = z[i];
+            z[i] = (tlk_real)((double)kept + (side ? h : -h));
+            RUN(tlk_ref_cross_entropy, &s, 2, &step, z, label, loss);
+            z[i] = kept;
+            mean[side] = ((double)loss[0] + (double)loss[1]) / (2.5 + 0.5);
+        }
+        assert_true(fabs((mean[1] - mean[0]) / (2 * h) - (double)dz[i]) < 1e-4);
+    }
+    double sum = (double)dz[0];
+    const tlk_step larger = { .class_weights = weights, .divisor = 6 };
+    RUN(tlk_ref_cross_entropy_grad, &g, 2, &larger, z, label, dz);
+    assert_true(fabs((double)dz[0] - sum / 2) < 1e-6);
+}
+
+static void test_accumulate(void **state)
+{
+    (void)state;
+    tlk_ref_accumulate s = { .elems = 6 };
+    tlk_step step = { .batch = 0 };
+    tlk_real *sum = filled(6, 3), *g = filled(6, 1);
+    RUN(tlk_ref_accumulate, &s, 1, &step, sum, g);
+    step.batch = 1;
+    RUN(tlk_ref_accumulate, &s, 1, &step, sum, g);
+    for (int i = 0; i < 6; ++i)
+        assert_true(sum[i] == g[i] + g[i]);
 }
 
 /* --- pooling, reduction --------------------------------------------------- */
@@ -520,7 +563,8 @@ int main(void)
         TEST(test_linear_gradients), TEST(test_matmul), TEST(test_batch_norm),
         TEST(test_activations), TEST(test_activation_gradients), TEST(test_binary),
         TEST(test_dropout), TEST(test_softmax), TEST(test_softmax_of_large),
-        TEST(test_cross_entropy), TEST(test_max_pool2d), TEST(test_avg_pool2d),
+        TEST(test_cross_entropy), TEST(test_class_weights), TEST(test_accumulate),
+        TEST(test_max_pool2d), TEST(test_avg_pool2d),
         TEST(test_reduce_mean), TEST(test_pad), TEST(test_transpose), TEST(test_slice),
         TEST(test_concat), TEST(test_copy), TEST(test_sgd), TEST(test_adam),
         TEST(test_adam_far_end),
