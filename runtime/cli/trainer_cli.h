@@ -31,6 +31,7 @@ tlb_status trainer_preview(trainer *t);
 
 /* The compiled folder's weights.bin and manifest.json; says what is wrong. */
 tlb_status trainer_open(trainer *t);
+tlb_status trainer_no_memory(const tlb_args *a); /* says so */
 /* Did SIGINT or SIGTERM come?  The second one kills. */
 bool trainer_stop_wanted(void *unused);
 void trainer_catch_signals(void);

@@ -19,11 +19,6 @@
 
 static const char PREPROCESS[] = "preprocess.json", SCHEMA[] = "tlc.preprocess/1";
 
-tlb_status trainer_no_memory(const tlb_args *a)
-{
-    return tlb_error(a, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
-}
-
 tlb_status trainer_cannot_write(const tlb_args *a, const char *path, int error)
 {
     return tlb_error(a, TLB_E_OUTPUT, "E_OUTPUT", path, NULL, NULL, "cannot write: %s",

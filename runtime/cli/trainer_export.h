@@ -7,7 +7,6 @@
 /* --- trainer_export.c --------------------------------------------------------------------- */
 
 tlb_status trainer_cannot_write(const tlb_args *a, const char *path, int error);
-tlb_status trainer_no_memory(const tlb_args *a);
 /* preprocess.json: classes, input, resize, crop, mean, std; NULL: out of memory. */
 json_t *trainer_describe(const trainer_run *run);
 

@@ -100,12 +100,14 @@ static char *original_path(const trainer *t, const trainer_graph *g, size_t i)
 static tlb_status map_above(const char *typed, tlb_map *out)
 {
     char *above = tlr_cli_beside(""), *path = NULL;
-    tlb_status status = TLB_E_INPUT;
-    for (char *slash; status != TLB_OK && above && (slash = strrchr(above, '/'));) {
+    tlb_status status = above ? TLB_E_INPUT : TLB_E_LIMIT;
+    for (char *slash; status == TLB_E_INPUT && (slash = strrchr(above, '/'));) {
         int error = 0;
         *slash = '\0';
-        if (asprintf(&path, "%s/%s", above, typed) < 0)
+        if (asprintf(&path, "%s/%s", above, typed) < 0) {
+            status = TLB_E_LIMIT;
             break;
+        }
         status = tlb_map_file(path, out, &error);
         free(path);
     }
@@ -129,7 +131,9 @@ static tlb_status open_original(const trainer *t, trainer_graph *g, size_t i)
         status = map_above(path, &g->files[i]);
     if (status == TLB_OK && !g->files[i].bytes)
         status = TLB_E_INPUT;
-    if (status != TLB_OK)
+    if (status == TLB_E_LIMIT)
+        trainer_no_memory(t->args);
+    else if (status != TLB_OK)
         tlb_error(t->args, TLB_E_INPUT, "E_INPUT", path, NULL, HINT, "cannot read: %s%s",
                   error ? strerror(error) : "empty, or not a regular file",
                   search ? ", from this folder or one above the compiled one" : "");

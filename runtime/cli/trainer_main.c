@@ -98,11 +98,18 @@ int trainer_threads(const tlb_args *a)
 
 /* --- the compiled folder ------------------------------------------------------------------ */
 
+tlb_status trainer_no_memory(const tlb_args *a)
+{
+    return tlb_error(a, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
+}
+
 static tlb_status open_weights(trainer *t)
 {
     int error = 0;
     char *path = tlr_cli_beside("weights.bin");
-    tlb_status status = path ? tlb_map_file(path, &t->weights, &error) : TLB_E_INPUT;
+    if (!path)
+        return trainer_no_memory(t->args);
+    tlb_status status = tlb_map_file(path, &t->weights, &error);
     free(path);
     if (status != TLB_OK)
         return tlb_error(t->args, status, "E_INPUT", "weights.bin", NULL, NULL, "cannot read: %s",
@@ -120,7 +127,7 @@ static tlb_status read_names(trainer *t)
     const json_t *entry;
     t->names = calloc(n + 1, sizeof *t->names);
     if (!t->names)
-        return tlb_error(t->args, TLB_E_LIMIT, "E_MEMORY", NULL, NULL, NULL, "out of memory");
+        return trainer_no_memory(t->args);
     json_array_foreach(json_object_get(t->manifest, "tensors"), i, entry) {
         int64_t index = tlb_json_int(entry, "index", -1);
         if (index >= 0 && (size_t)index < n)
@@ -133,8 +140,9 @@ static tlb_status open_manifest(trainer *t)
 {
     const char *what = "cannot read";
     char *path = tlr_cli_beside("manifest.json");
-    tlb_status status =
-        path ? tlb_json_load_file(path, &t->args->limits, &t->manifest, &what) : TLB_E_INPUT;
+    if (!path)
+        return trainer_no_memory(t->args);
+    tlb_status status = tlb_json_load_file(path, &t->args->limits, &t->manifest, &what);
     free(path);
     if (status != TLB_OK)
         return tlb_error(t->args, status, "E_MANIFEST", "manifest.json", NULL, NULL, "%s", what);

@@ -281,6 +281,8 @@ tlb_status trainer_run_settle(trainer_run *r, trainer *t)
     tlb_args *a = t->args;
     const char *out = tlb_text(a, TLB_OPT_OUT);
     *r = (trainer_run){ .lock = -1, .path = out ? strdup(out) : NULL };
+    if (out && !r->path)
+        return trainer_no_memory(a);
     size_t n = r->path ? strlen(r->path) : 0;
     while (n > 1 && r->path[n - 1] == '/')
         r->path[--n] = '\0';
@@ -425,6 +427,8 @@ tlb_status trainer_run_find(trainer_run *r, const tlb_args *a)
 {
     const char *given = tlb_text(a, TLB_OPT_RUN);
     *r = (trainer_run){ .lock = -1, .path = given ? strdup(given) : newest() };
+    if (given && !r->path)
+        return trainer_no_memory(a);
     if (!r->path)
         return tlb_error(a, TLB_E_INPUT, "E_INPUT", "runs", NULL, "--run RUN",
                          "no run there");

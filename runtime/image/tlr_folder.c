@@ -10,6 +10,7 @@
 #include "tlb_escape.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,8 @@ static bool list(scan *s, const char *folder, char ***out, size_t *out_n)
 {
     DIR *d = opendir(folder);
     if (!d)
-        return fail(s, TLB_E_INPUT, folder, "cannot read the folder");
+        return errno == ENOMEM ? no_memory(s)
+                               : fail(s, TLB_E_INPUT, folder, "cannot read the folder");
     char **names = NULL;
     size_t n = 0, capacity = 0;
     bool good = true;
