@@ -129,7 +129,8 @@ typedef struct trainer_run {
 tlb_status trainer_run_settle(trainer_run *r, trainer *t);
 /* Make the folder and run.json of a new run; take the lock. */
 tlb_status trainer_run_begin(trainer_run *r, trainer *t, const trainer_data *d);
-tlb_status trainer_run_save(trainer_run *r, const tlb_args *a);
+/* failed: the run's own error has been said, and stays the only one. */
+tlb_status trainer_run_save(trainer_run *r, const tlb_args *a, bool failed);
 /* For the other commands: --run, or the newest under runs/, which is named on stderr. */
 tlb_status trainer_run_find(trainer_run *r, const tlb_args *a);
 /* A run that never made a step leaves nothing. */

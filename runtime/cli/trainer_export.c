@@ -44,17 +44,18 @@ static bool is_empty(const char *dir)
     return d && n == 2; /* . and .. */
 }
 
-/* A folder that an export made before. */
-static bool is_ours(const char *dir, const tlb_limits *limits)
+/* Is it a folder that an export made before?  TLB_E_OUTPUT: no. */
+static tlb_status check_ours(const char *dir, const tlb_limits *limits)
 {
     json_t *j = NULL;
     const char *what;
     char *path = in_folder(dir, PREPROCESS);
-    bool ours = path && tlb_json_load_file(path, limits, &j, &what) == TLB_OK &&
-                tlb_json_text(j, "schema") && strcmp(tlb_json_text(j, "schema"), SCHEMA) == 0;
+    tlb_status status = path ? tlb_json_load_file(path, limits, &j, &what) : TLB_E_LIMIT;
+    const char *schema = status == TLB_OK ? tlb_json_text(j, "schema") : NULL;
+    bool ours = schema && strcmp(schema, SCHEMA) == 0;
     json_decref(j);
     free(path);
-    return ours;
+    return ours || status == TLB_E_LIMIT ? status : TLB_E_OUTPUT;
 }
 
 static tlb_status make_folder(const tlb_args *a, const char *dir)
@@ -64,8 +65,12 @@ static tlb_status make_folder(const tlb_args *a, const char *dir)
         return TLB_OK;
     if (errno != EEXIST)
         return trainer_cannot_write(a, dir, errno);
-    if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && (is_empty(dir) || is_ours(dir, &a->limits)))
+    bool folder = stat(dir, &st) == 0 && S_ISDIR(st.st_mode);
+    tlb_status status = folder && !is_empty(dir) ? check_ours(dir, &a->limits) : TLB_OK;
+    if (folder && status == TLB_OK)
         return TLB_OK;
+    if (status == TLB_E_LIMIT)
+        return trainer_no_memory(a);
     return tlb_error(a, TLB_E_OUTPUT, "E_EXISTS", dir, NULL, NULL, "not ours to replace");
 }
 

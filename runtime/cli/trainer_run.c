@@ -336,12 +336,12 @@ static json_t *describe_run(const trainer_run *r, const trainer *t, const traine
                      "result");
 }
 
-tlb_status trainer_run_save(trainer_run *r, const tlb_args *a)
+tlb_status trainer_run_save(trainer_run *r, const tlb_args *a, bool failed)
 {
     int error = 0;
     char *path = in_run(r, "run.json");
     tlb_status status = path && r->json ? tlb_json_save(r->json, path, &error) : TLB_E_LIMIT;
-    if (status != TLB_OK)
+    if (status != TLB_OK && !failed)
         tlb_error(a, status, tlr_cli_id(status), path, NULL, NULL, "cannot write: %s",
                   strerror(error ? error : ENOMEM));
     free(path);

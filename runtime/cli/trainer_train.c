@@ -202,7 +202,7 @@ static tlb_status finish_json(training *g, tlb_status status)
     json_object_set_new(g->run.json, "state", json_string(state));
     json_object_set_new(g->run.json, "exit_code", json_integer(status));
     json_object_set_new(g->run.json, "cost", cost_json(g));
-    return trainer_run_save(&g->run, g->t->args);
+    return trainer_run_save(&g->run, g->t->args, status != TLB_OK && status != TLB_E_INTERRUPTED);
 }
 
 static void print_run_json(const training *g)
@@ -293,7 +293,7 @@ static tlb_status take_up(training *g, bool resumed)
                                 : tlr_checkpoint_begin(g->tr, g->run.path);
     if (status != TLB_OK)
         return trainer_trouble(g->t, g->run.path, status, tlr_trainer_trouble(g->tr));
-    return trainer_run_save(&g->run, g->t->args);
+    return trainer_run_save(&g->run, g->t->args, false);
 }
 
 /* --from: another run's best weights as the initial values. */
