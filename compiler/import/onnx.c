@@ -202,6 +202,31 @@ bool tlc_onnx_is_weight(const tlc_onnx *o, const tlc_value *v)
     return (size_t)v->id < o->cap_origin && o->origin[v->id];
 }
 
+static tlc_status count_copy(tlc_ctx *ctx, const tlc_shape *shape, tlc_type type)
+{
+    int64_t bytes = tlc_shape_elems(shape) * tlc_type_bytes(type);
+    if (bytes > ctx->limits.max[TLB_LIMIT_FOLDED] - ctx->folded_bytes)
+        return tlc_over_limit(ctx, TLB_LIMIT_FOLDED, ctx->folded_bytes + bytes);
+    ctx->folded_bytes += bytes;
+    return TLC_OK;
+}
+
+tlc_status tlc_onnx_copy(tlc_onnx *o, const tlc_value *of, tlc_shape shape, float **bytes,
+                         tlc_value **out)
+{
+    size_t id = (size_t)of->id;
+    void *at;
+    while (o->cap_copied <= id)
+        o->copied = tlc_arena_grow(&o->ctx->arena, o->copied, o->cap_copied, &o->cap_copied,
+                                   sizeof *o->copied);
+    if (o->copied[id] || of->splat)
+        TLC_TRY(count_copy(o->ctx, &shape, TLC_F32));
+    o->copied[id] = true;
+    *out = tlc_const_make(o->module, of->name, TLC_F32, shape, &at);
+    *bytes = at;
+    return TLC_OK;
+}
+
 tlc_value *tlc_onnx_twin(tlc_onnx *o, const tlc_value *v, const char *name)
 {
     tlc_value *twin = tlc_global_add(o->module, TLC_CONST, name, v->type, v->shape);
@@ -398,16 +423,6 @@ static bool becomes_param(const tlc_onnx *o, const tlc_node *n, int i)
     return !is_statistic(n, i) && (is_weight_operand(n, i) || tlc_onnx_is_weight(o, n->in[i]));
 }
 
-/* A small file could ask for any number of copies, so they have a limit: that of folding. */
-static tlc_status count_copy(tlc_ctx *ctx, const tlc_value *v)
-{
-    int64_t bytes = tlc_shape_elems(&v->shape) * tlc_type_bytes(v->type);
-    if (bytes > ctx->limits.max[TLB_LIMIT_FOLDED] - ctx->folded_bytes)
-        return tlc_over_limit(ctx, TLB_LIMIT_FOLDED, ctx->folded_bytes + bytes);
-    ctx->folded_bytes += bytes;
-    return TLC_OK;
-}
-
 /* Exporters store equal tensors once, such as the zeros and ones of a network that was never
  * trained.  Training must not add up the gradients of those, so each use has a value of its own:
  * the first use that of the file. */
@@ -417,7 +432,8 @@ static tlc_status untie(tlc_onnx *o, tlc_node *n, int i, settling *s)
     const tlc_value *of = tlc_onnx_is_weight(o, v) ? o->origin[v->id] : v;
     if (s->owned[of->id]) {
         tlc_at(o->ctx, "tensor %s", tlc_quote_name(o->ctx, v->name));
-        TLC_TRY(count_copy(o->ctx, v));
+        if (v == of || s->read[v->id]) /* else it was counted when it was copied */
+            TLC_TRY(count_copy(o->ctx, &v->shape, v->type));
         ++s->info->n_untied;
     }
     if (s->read[v->id])

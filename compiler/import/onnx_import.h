@@ -41,6 +41,8 @@ typedef struct tlc_onnx {
     const tlc_value **origin; /* by value id, of a floating initialiser or what is made of one: the
                                * value that it is a copy of, or itself; NULL: no weight */
     size_t cap_origin;
+    bool *copied; /* by value id: tlc_onnx_copy made one of it */
+    size_t cap_copied;
 } tlc_onnx;
 
 /* --- onnx_tensor.c ------------------------------------------------------- */
@@ -66,7 +68,7 @@ TLC_MUST_USE tlc_status tlc_onnx_tensor_make(tlc_onnx *o, const Onnx__TensorProt
 /* The IR's type for an ONNX element type; E_MALFORMED or E_UNSUPPORTED "element type". */
 TLC_MUST_USE tlc_status tlc_onnx_elem_type(tlc_ctx *ctx, int32_t data_type, tlc_type *out);
 /* `v`, a constant, as f32. */
-tlc_value *tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v);
+TLC_MUST_USE tlc_status tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v, tlc_value **out);
 
 /* --- onnx_external.c ----------------------------------------------------- */
 
@@ -96,6 +98,11 @@ TLC_MUST_USE tlc_status tlc_onnx_read(tlc_onnx *o, const char *name, tlc_value *
 void tlc_onnx_define(const tlc_onnx_node *n, size_t i, tlc_value *v);
 /* `v` is a weight; `of` is what it copies, `v` itself if nothing. */
 void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v, const tlc_value *of);
+/* A float constant of this shape, into whose *bytes the caller writes `of` in another form.  A small
+ * file could ask for any number: each but the first of a tensor that lies in the file counts
+ * towards the limit of folding.  fails  E_LIMIT */
+TLC_MUST_USE tlc_status tlc_onnx_copy(tlc_onnx *o, const tlc_value *of, tlc_shape shape,
+                                      float **bytes, tlc_value **out);
 /* A constant of the same bytes, a weight if `v` is one. */
 tlc_value *tlc_onnx_twin(tlc_onnx *o, const tlc_value *v, const char *name);
 bool tlc_onnx_is_weight(const tlc_onnx *o, const tlc_value *v);

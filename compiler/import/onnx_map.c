@@ -98,14 +98,15 @@ static tlc_status read_operands(tlc_onnx_node *n)
 }
 
 /* Double constants that meet f32 become f32: the network computes in f32. */
-static void match_floats(tlc_onnx_node *n)
+static tlc_status match_floats(tlc_onnx_node *n)
 {
     bool has_f32 = false;
     for (int i = 0; i < n->n_in; ++i)
         has_f32 = has_f32 || (n->in[i] && n->in[i]->type == TLC_F32);
     for (int i = 0; has_f32 && i < n->n_in; ++i)
         if (n->in[i] && n->in[i]->type == TLC_F64 && n->in[i]->kind == TLC_CONST)
-            n->in[i] = tlc_onnx_to_f32(n->o, n->in[i]);
+            TLC_TRY(tlc_onnx_to_f32(n->o, n->in[i], &n->in[i]));
+    return TLC_OK;
 }
 
 tlc_status tlc_onnx_map_node(tlc_onnx_node *n)
@@ -120,6 +121,6 @@ tlc_status tlc_onnx_map_node(tlc_onnx_node *n)
     TLC_TRY(read_operands(n));
     for (size_t i = 0; i < n->proto->n_attribute; ++i)
         TLC_TRY(check_attr(n, i));
-    match_floats(n);
+    TLC_TRY(match_floats(n));
     return n->row->map(n);
 }

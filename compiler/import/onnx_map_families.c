@@ -349,17 +349,17 @@ static tlc_node *permute(const tlc_onnx_node *n, tlc_value *x, const int64_t per
 }
 
 /* B [in, out] as the weight of a 1x1 convolution. */
-static tlc_value *conv_weight(const tlc_onnx_node *n, const tlc_value *b)
+static tlc_status conv_weight(const tlc_onnx_node *n, const tlc_value *b, tlc_value **w)
 {
     int64_t in = b->shape.dim[0], out = b->shape.dim[1];
-    void *bytes;
-    tlc_value *w = tlc_const_make(n->o->module, b->name, TLC_F32,
-                                  tlc_shape_make(4, (int64_t[]){ out, in, 1, 1 }), &bytes);
+    float *bytes;
+    tlc_shape shape = tlc_shape_make(4, (int64_t[]){ out, in, 1, 1 });
+    TLC_TRY(tlc_onnx_copy(n->o, b, shape, &bytes, w));
     for (int64_t r = 0; r < in; ++r)
         for (int64_t c = 0; c < out; ++c)
-            ((float *)bytes)[c * in + r] = (float)tlc_data_f64(b, r * out + c);
-    tlc_onnx_mark_weight(n->o, w, b);
-    return w;
+            bytes[c * in + r] = (float)tlc_data_f64(b, r * out + c);
+    tlc_onnx_mark_weight(n->o, *w, b);
+    return TLC_OK;
 }
 
 /* [n,h,w,in] times [in,out] is a 1x1 convolution between two transposes. */
@@ -367,12 +367,13 @@ tlc_status tlc_onnx_matmul_map(tlc_onnx_node *n)
 {
     static const int64_t to_front[] = { 0, 3, 1, 2 }, to_back[] = { 0, 2, 3, 1 };
     const tlc_value *x = n->in[0], *b = n->in[1];
-    tlc_value *v;
+    tlc_value *v, *w;
     if (b->type != TLC_F32 || x->type != TLC_F32 || x->shape.dim[3] != b->shape.dim[0])
         return tlc_fail(n->o->ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s and %s do not multiply",
                         tlc_type_text(n->o->ctx, x), tlc_type_text(n->o->ctx, b));
     TLC_TRY(tlc_onnx_step(n, permute(n, n->in[0], to_front), &v));
-    tlc_node *node = tlc_onnx_add(n, TLC_OP_CONV2D, (tlc_value *[]){ v, conv_weight(n, b) }, 2);
+    TLC_TRY(conv_weight(n, b, &w));
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_CONV2D, (tlc_value *[]){ v, w }, 2);
     TLC_ATTRS(node, tlc_conv2d_attrs)->groups = 1;
     TLC_TRY(tlc_onnx_step(n, node, &v));
     return tlc_onnx_finish(n, permute(n, v, to_back));

@@ -203,16 +203,14 @@ static tlc_status gemm_weight(const tlc_onnx_node *n, bool transposed, double al
         return TLC_OK;
     }
     int64_t rows = b->shape.dim[0], cols = b->shape.dim[1];
-    void *bytes;
+    float *to;
     tlc_shape s = transposed ? b->shape : tlc_shape_make(2, (int64_t[]){ cols, rows });
-    tlc_value *w = tlc_const_make(n->o->module, b->name, TLC_F32, s, &bytes);
-    float *to = bytes;
+    TLC_TRY(tlc_onnx_copy(n->o, b, s, &to, out));
     for (int64_t r = 0; r < rows; ++r)
         for (int64_t c = 0; c < cols; ++c)
             to[transposed ? r * cols + c : c * rows + r] =
                 (float)(alpha * tlc_data_f64(b, r * cols + c));
-    tlc_onnx_mark_weight(n->o, w, b);
-    *out = w;
+    tlc_onnx_mark_weight(n->o, *out, b);
     return TLC_OK;
 }
 
@@ -233,10 +231,10 @@ static tlc_status gemm_bias(const tlc_onnx_node *n, int64_t extent, double beta,
         *out = c;
         return TLC_OK;
     }
-    void *bytes;
-    *out = tlc_const_make(n->o->module, c->name, TLC_F32, tlc_shape_make(1, &extent), &bytes);
+    float *to;
+    TLC_TRY(tlc_onnx_copy(n->o, c, tlc_shape_make(1, &extent), &to, out));
     for (int64_t i = 0; i < extent; ++i)
-        ((float *)bytes)[i] = (float)(beta * tlc_data_f64(c, elems == 1 ? 0 : i));
+        to[i] = (float)(beta * tlc_data_f64(c, elems == 1 ? 0 : i));
     tlc_onnx_mark_weight(n->o, *out, c);
     return TLC_OK;
 }

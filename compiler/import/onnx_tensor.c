@@ -242,14 +242,14 @@ tlc_status tlc_onnx_tensor_make(tlc_onnx *o, const Onnx__TensorProto *t, const c
     return TLC_OK;
 }
 
-tlc_value *tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v)
+tlc_status tlc_onnx_to_f32(tlc_onnx *o, const tlc_value *v, tlc_value **out)
 {
-    void *bytes;
+    float *bytes;
     int64_t n = tlc_shape_elems(&v->shape);
-    tlc_value *to = tlc_const_make(o->module, v->name, TLC_F32, v->shape, &bytes);
+    TLC_TRY(tlc_onnx_copy(o, v, v->shape, &bytes, out));
     for (int64_t i = 0; i < n; ++i)
-        ((float *)bytes)[i] = (float)tlc_data_f64(v, i);
+        bytes[i] = (float)tlc_data_f64(v, i);
     if (tlc_onnx_is_weight(o, v))
-        tlc_onnx_mark_weight(o, to, v);
-    return to;
+        tlc_onnx_mark_weight(o, *out, v);
+    return TLC_OK;
 }

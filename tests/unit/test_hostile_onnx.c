@@ -280,6 +280,19 @@ static void edit_concat(net *m, const row *r)
     net_node(m, concat);
 }
 
+/* Each turns the megabyte of one weight round, into a copy of its own. */
+static void edit_gemms(net *m, const row *r)
+{
+    float *zeros = calloc(4 * 65536, sizeof *zeros);
+    net_init(m, tensor_raw("k", ELEM_FLOAT, 2, (int64_t[]){ 4, 65536 }, zeros, 1 << 20));
+    free(zeros);
+    for (int64_t i = 0; i < r->v[0]; ++i) {
+        char name[16];
+        snprintf(name, sizeof name, "k%d", (int)i);
+        pb_message(&m->more_graph, 1, node_of("Gemm", name, "g,k", name));
+    }
+}
+
 static void edit_empty_attrs(net *m, const row *r)
 {
     pb node = node_of("Relu", "relu", "d", "e");
@@ -376,6 +389,8 @@ static const row rows[] = {
     { "epsilon NaN", BAD, "epsilon", edit_bn, NULL, V(1, 2), 0 },
     { "ConstantOfShape", OVER, "weights", edit_splat, NULL, V(1048576, 8192), 2 },
     { "Constant joined 65 times", OVER, "folded", edit_concat, NULL, V(65), 0 },
+    { "a weight turned 66 times", OVER, "folded", edit_gemms, NULL, V(66), 0 },
+    { "a weight turned 60 times", OK, NULL, edit_gemms, NULL, V(60), 0 },
     { "600,000 empty attributes", OVER, "messages", edit_empty_attrs, NULL, V(600000), 0 },
     { "name of 1 MiB", OVER, "name", edit_long_name, NULL, V(1 << 20), 0 },
     { "name not UTF-8", BAD, "name", edit_name_bytes,
