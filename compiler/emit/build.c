@@ -26,24 +26,23 @@ enum { N_PACKAGES = sizeof packages / sizeof packages[0] };
 /* What becomes of a source file. */
 typedef enum part { PART_NONE, PART_LIBRARY, PART_TRAIN, PART_PHOTOS, PART_TOOLS } part;
 
-/* Where files of these paths go; without training only the library's rows count. */
+/* Where files of these paths go; others are tools. */
 static const struct place {
     const char *path;
     part part;
 } places[] = {
-    { "runtime/infer/", PART_LIBRARY },          { "runtime/cuda/", PART_LIBRARY },
-    { "runtime/train/", PART_TRAIN },
-    { "runtime/base/tlb_file.c", PART_TRAIN },   { "runtime/base/tlb_limits.c", PART_TRAIN },
-    { "runtime/photos/", PART_PHOTOS },          { "runtime/image/", PART_PHOTOS },
+    { "runtime/infer/", PART_LIBRARY },        { "runtime/cuda/", PART_LIBRARY },
+    { "runtime/train/", PART_TRAIN },          { "runtime/base/tlb_file.c", PART_TRAIN },
+    { "runtime/base/tlb_limits.c", PART_TRAIN }, { "runtime/photos/", PART_PHOTOS },
+    { "runtime/image/", PART_PHOTOS },
 };
 
 static part part_of(const tlc_emission *e, const char *path)
 {
-    size_t n = e->step ? sizeof places / sizeof *places : 2;
     if (!tlc_ends_with(path, ".c") || tlc_ends_with(path, "_main.c"))
         return PART_NONE;
-    for (size_t i = 0; i < n; ++i)
-        if (tlc_starts_with(path, places[i].path))
+    for (size_t i = 0; i < sizeof places / sizeof *places; ++i)
+        if (tlc_starts_with(path, places[i].path) && (e->step || places[i].part == PART_LIBRARY))
             return places[i].part;
     return PART_TOOLS;
 }

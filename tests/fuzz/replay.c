@@ -6,6 +6,8 @@
  * Ends with 1 if a file costs over 2 s of CPU, if all of them together reach over 256 MiB, or if
  * there are fewer than N.  The harness aborts where its promise is broken.
  */
+#include "plain_build.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,17 +17,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_PLAIN_BUILD 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_PLAIN_BUILD 0
-#endif
-#endif
-#ifndef IS_PLAIN_BUILD
-#define IS_PLAIN_BUILD 1
-#endif
 
 enum { MOST_BYTES = 32 << 20, MOST_RESIDENT_KIB = 256 << 10 };
 static const double most_seconds = 2;

@@ -9,6 +9,7 @@
 
 #include "hostile_table.h"
 #include "import_run.h"
+#include "plain_build.h"
 
 #include <limits.h>
 #include <math.h>
@@ -16,17 +17,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_PLAIN_BUILD 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_PLAIN_BUILD 0
-#endif
-#endif
-#ifndef IS_PLAIN_BUILD
-#define IS_PLAIN_BUILD 1
-#endif
 
 enum {
     OK = TLC_OK,

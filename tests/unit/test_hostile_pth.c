@@ -8,20 +8,10 @@
 #include <cmocka.h>
 
 #include "hostile_table.h"
+#include "plain_build.h"
 #include "pth_build.h"
 
 #include <time.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_PLAIN_BUILD 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_PLAIN_BUILD 0
-#endif
-#endif
-#ifndef IS_PLAIN_BUILD
-#define IS_PLAIN_BUILD 1
-#endif
 
 enum { OK = TLC_OK, BAD = TLC_E_MALFORMED, NO = TLC_E_UNSUPPORTED, OVER = TLC_E_LIMIT };
 
