@@ -14,6 +14,7 @@
 
 static char line[512];
 static size_t line_bytes;
+static bool ending; /* a thread has said it */
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
@@ -23,6 +24,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         raise(number);
         return;
     }
+    while (__atomic_test_and_set(&ending, __ATOMIC_ACQ_REL))
+        pause(); /* until the first of several threads ends the process */
     ssize_t ignored = write(STDERR_FILENO, line, line_bytes);
     (void)ignored;
     _exit(TLB_E_INPUT);

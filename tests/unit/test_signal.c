@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@
 
 enum { SIZE = 1 << 16 };
 
-/* Map a file, cut it, read past its end. */
-static void read_cut_file(void)
+/* A file that was mapped and then cut; it ends a process that reads the last byte. */
+static const volatile unsigned char *last_byte_cut(void)
 {
     static const char bytes[SIZE] = { 1 };
     char dir[] = "/tmp/tlc-signal-XXXXXX";
@@ -29,7 +30,32 @@ static void read_cut_file(void)
         _exit(100);
     unlink("f"); /* mapped it goes on, cut */
     rmdir(dir);
-    _exit(*(const volatile unsigned char *)(m.bytes + SIZE - 1) ? 101 : 102);
+    return m.bytes + SIZE - 1;
+}
+
+static void read_cut_file(void)
+{
+    _exit(*last_byte_cut() ? 101 : 102);
+}
+
+static pthread_barrier_t together;
+
+static void *read_byte(void *at)
+{
+    pthread_barrier_wait(&together);
+    _exit(*(const volatile unsigned char *)at ? 101 : 102);
+}
+
+static void read_by_many(void)
+{
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    const volatile unsigned char *at = last_byte_cut();
+    pthread_barrier_init(&together, NULL, THREADS);
+    for (int i = 0; i < THREADS; ++i)
+        if (pthread_create(&thread[i], NULL, read_byte, (void *)(uintptr_t)at) != 0)
+            _exit(104);
+    pthread_join(thread[0], NULL);
 }
 
 static void raise_itself(void)
@@ -73,6 +99,20 @@ static void one_line_and_exit_code(void **state)
     assert_string_equal(text, "trainer: error: a mapped file became shorter while it was read\n");
 }
 
+/* Workers meet the cut at the same time. */
+static void one_line_of_many_threads(void **state)
+{
+    (void)state;
+    char text[512];
+    tlb_args a = { .program = TLB_PROGRAM_TRAINER };
+    for (int i = 0; i < 50; ++i) {
+        int how = run(&a, read_by_many, text);
+        assert_true(WIFEXITED(how) && WEXITSTATUS(how) == TLB_E_INPUT);
+        assert_string_equal(text,
+                            "trainer: error: a mapped file became shorter while it was read\n");
+    }
+}
+
 static void json_line(void **state)
 {
     (void)state;
@@ -99,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_line_and_exit_code),
+        cmocka_unit_test(one_line_of_many_threads),
         cmocka_unit_test(json_line),
         cmocka_unit_test(another_bus_error_is_no_file),
     };

@@ -46,7 +46,8 @@ typedef struct world {
 static const setup plain = { .threads = 1, .readers = 1, .stop_after = NEVER, .lr = 0.05,
                              .n_train = N_TRAIN };
 
-static inline tlb_status read_sample(void *self, int64_t sample, int64_t view, int reader, void *input)
+static inline tlb_status read_sample(void *self, int64_t sample, int64_t view, int reader,
+                                     void *input)
 {
     world *w = self;
     float *x = input;
@@ -62,7 +63,8 @@ static inline tlb_status read_sample(void *self, int64_t sample, int64_t view, i
 static inline tlr_content_key view_key(void *self, int64_t sample, int64_t view)
 {
     const world *w = self;
-    return (tlr_content_key){ w->keys[sample].low, w->keys[sample].high + 1000 * (uint64_t)(view + 1) };
+    const tlr_content_key *k = &w->keys[sample];
+    return (tlr_content_key){ k->low, k->high + 1000 * (uint64_t)(view + 1) };
 }
 
 static inline bool stop_wanted(void *self)
