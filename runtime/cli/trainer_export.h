@@ -12,9 +12,15 @@ json_t *trainer_describe(const trainer_run *run);
 
 /* --- trainer_graph.c: export.json and export.bin ------------------------------------------ */
 
+typedef struct trainer_elem { /* an element type of the files that are written */
+    const char *name;         /* safetensors': "F32" */
+    int64_t bytes;
+    int onnx;                 /* TensorProto.DataType */
+} trainer_elem;
+
 typedef struct trainer_weight { /* of the graph, in logical row-major order */
     const char *name;
-    const char *type;         /* "F32" ... */
+    const trainer_elem *elem;
     int rank;
     int64_t dim[TLR_MAX_RANK];
     uint64_t n_bytes;

@@ -52,17 +52,6 @@ static int64_t ir_version(int64_t opset)
     return opset < 15 ? 7 : opset < 19 ? 8 : opset < 21 ? 9 : 10;
 }
 
-static int type_number(const char *type)
-{
-    static const struct { const char *name; int number; } types[] = {
-        { "F32", 1 }, { "F64", 11 }, { "I64", 7 }, { "I32", 6 }, { "U8", 2 }, { "BOOL", 9 },
-    };
-    for (size_t i = 0; i < sizeof types / sizeof *types; ++i)
-        if (strcmp(types[i].name, type) == 0)
-            return types[i].number;
-    return 0;
-}
-
 static void put_entry(tlb_proto *p, const char *key, const char *value)
 {
     tlb_proto entry = { .n = 0 };
@@ -110,7 +99,7 @@ static void put_weight_header(tlb_proto *p, const trainer_weight *w)
     tlb_proto t = { .n = 0 };
     for (int i = 0; i < w->rank; ++i)
         tlb_proto_int(&t, TENSOR_DIMS, w->dim[i]);
-    tlb_proto_int(&t, TENSOR_TYPE, type_number(w->type));
+    tlb_proto_int(&t, TENSOR_TYPE, w->elem->onnx);
     tlb_proto_text(&t, TENSOR_NAME, w->name);
     tlb_proto_open(&t, TENSOR_RAW, w->n_bytes);
     tlb_proto_open(p, GRAPH_INITIALIZER, t.n + w->n_bytes);
@@ -179,7 +168,7 @@ static tlb_status write_safetensors(const trainer *t, const trainer_graph *g,
     tlb_status status = list && text ? TLB_OK : TLB_E_LIMIT;
     for (size_t i = 0; list && i < g->n_weights; ++i) {
         const trainer_weight *w = &g->weights[i];
-        list[i] = (tlb_tensor){ .name = w->name, .dtype = w->type, .rank = w->rank,
+        list[i] = (tlb_tensor){ .name = w->name, .dtype = w->elem->name, .rank = w->rank,
                                 .n_bytes = w->n_bytes };
         memcpy(list[i].dim, w->dim, sizeof w->dim);
     }

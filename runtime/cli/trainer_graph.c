@@ -162,23 +162,30 @@ static tlb_status find_in_original(const trainer *t, trainer_graph *g, const jso
 
 /* --- weights ----------------------------------------------------------------------------- */
 
-static int64_t bytes_of_type(const char *type)
+static const trainer_elem elems[] = {
+    { "F32", 4, 1 }, { "F64", 8, 11 }, { "I64", 8, 7 }, { "I32", 4, 6 }, { "U8", 1, 2 },
+    { "BOOL", 1, 9 },
+};
+
+static const trainer_elem *find_elem(const char *name)
 {
-    static const struct { const char *name; int64_t bytes; } types[] = {
-        { "F32", 4 }, { "F64", 8 }, { "I64", 8 }, { "I32", 4 }, { "U8", 1 }, { "BOOL", 1 },
-    };
-    for (size_t i = 0; type && i < sizeof types / sizeof *types; ++i)
-        if (strcmp(types[i].name, type) == 0)
-            return types[i].bytes;
-    return 0;
+    for (size_t i = 0; name && i < sizeof elems / sizeof *elems; ++i)
+        if (strcmp(elems[i].name, name) == 0)
+            return &elems[i];
+    return NULL;
+}
+
+static bool is_single(const trainer_weight *w)
+{
+    return w->elem == &elems[0];
 }
 
 static bool read_shape(const json_t *row, trainer_weight *w)
 {
     const json_t *shape = json_object_get(row, "shape");
-    int64_t n = bytes_of_type(w->type);
+    int64_t n = w->elem->bytes;
     size_t rank = json_array_size(shape);
-    if (n == 0 || !json_is_array(shape) || rank > TLR_MAX_RANK)
+    if (!json_is_array(shape) || rank > TLR_MAX_RANK)
         return false;
     w->rank = (int)rank;
     for (size_t i = 0; i < rank; ++i) {
@@ -199,8 +206,8 @@ static bool fits(const trainer_weight *w)
     bool kept = p->kind == TLR_CONST || p->kind == TLR_PARAM;
     return kept && p->rank == w->rank &&
            memcmp(p->dim, w->dim, (size_t)w->rank * sizeof *w->dim) == 0 &&
-           (strcmp(w->type, "F32") == 0 ? p->type == TLR_F32 || p->type == TLR_F64
-                                        : tlr_type_bytes(p->type) == bytes_of_type(w->type));
+           (is_single(w) ? p->type == TLR_F32 || p->type == TLR_F64
+                         : tlr_type_bytes(p->type) == w->elem->bytes);
 }
 
 static tlb_status read_weight(const trainer *t, trainer_graph *g, const json_t *row,
@@ -208,9 +215,9 @@ static tlb_status read_weight(const trainer *t, trainer_graph *g, const json_t *
 {
     static const char wrong[] = "a weight is not as it should be";
     w->name = tlb_json_text(row, "name");
-    w->type = tlb_json_text(row, "type");
+    w->elem = find_elem(tlb_json_text(row, "type"));
     w->tensor = (int)tlb_json_int(row, "tensor", -1);
-    if (!w->name || !read_shape(row, w))
+    if (!w->name || !w->elem || !read_shape(row, w))
         return broken(t, JSON_NAME, wrong);
     if (w->tensor >= 0)
         return fits(w) ? TLB_OK : broken(t, JSON_NAME, wrong);
@@ -218,7 +225,7 @@ static tlb_status read_weight(const trainer *t, trainer_graph *g, const json_t *
         return find_in_original(t, g, row, w);
     w->splat = json_is_true(json_object_get(row, "splat"));
     w->data = part(&g->bin, tlb_json_int(row, "offset", -1),
-                   w->splat ? (uint64_t)bytes_of_type(w->type) : w->n_bytes);
+                   w->splat ? (uint64_t)w->elem->bytes : w->n_bytes);
     return w->data ? TLB_OK : broken(t, JSON_NAME, wrong);
 }
 
@@ -299,10 +306,13 @@ static tlb_status write_narrow(const tlr_tensor *p, const char *stored, tlb_out 
 
 static tlb_status write_splat(const trainer_weight *w, tlb_out *o)
 {
-    size_t size = (size_t)bytes_of_type(w->type);
+    enum { PIECE = 1 << 13 }; /* whole elements of every type */
+    unsigned char piece[PIECE];
     tlb_status status = TLB_OK;
-    for (uint64_t at = 0; status == TLB_OK && at < w->n_bytes; at += size)
-        status = tlb_out_write(o, w->data, size);
+    for (size_t i = 0; i < PIECE; ++i)
+        piece[i] = w->data[i % (size_t)w->elem->bytes];
+    for (uint64_t at = 0; status == TLB_OK && at < w->n_bytes; at += PIECE)
+        status = tlb_out_write(o, piece, w->n_bytes - at < PIECE ? w->n_bytes - at : PIECE);
     return status;
 }
 
@@ -313,7 +323,7 @@ tlb_status trainer_weight_write(const trainer *t, const trainer_weight *w, const
         return w->splat ? write_splat(w, o) : tlb_out_write(o, w->data, (size_t)w->n_bytes);
     const tlr_tensor *p = &tlr_the_model->tensors[w->tensor];
     const char *from = p->kind == TLR_CONST ? tlr_weights_consts(t->weights.bytes) : params;
-    if (p->type == TLR_F64 && strcmp(w->type, "F32") == 0)
+    if (p->type == TLR_F64 && is_single(w))
         return write_narrow(p, from + p->offset, o);
     return tlr_tensor_write(p, from + p->offset, o);
 }

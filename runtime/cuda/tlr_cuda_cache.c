@@ -76,6 +76,10 @@ void tlr_cuda_cache_write(const char *key, const void *bytes, size_t n)
     snprintf(temporary, sizeof temporary, "%s/.%s.XXXXXX", folder, key);
     int fd = mkstemp(temporary);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (fd >= 0 && !file) {
+        close(fd);
+        unlink(temporary);
+    }
     if (!file)
         return;
     int whole = fwrite(&h, sizeof h, 1, file) == 1 && fwrite(bytes, 1, n, file) == n;
