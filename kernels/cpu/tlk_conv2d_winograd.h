@@ -26,7 +26,7 @@ enum {
 typedef struct tlk_conv2d_winograd {
     tlk_conv2d conv;
     int tiles;   /* of a chunk at most: a multiple of 6 */
-    int group;   /* output blocks of an item */
+    int group;   /* output blocks of an item: even, or all, as a wide register takes two at once */
     bool across; /* chunks go on from picture to picture */
 } tlk_conv2d_winograd;
 

@@ -143,7 +143,7 @@ TLK_INLINE void wino_by_x(const tlk_conv2d_winograd *c, int64_t n, bool backward
     {                                                                                          \
         (void)scratch;                                                                         \
         static const tlk_conv2d_winograd c = { .conv = WINO(out, in, 2 - pad, py, px),         \
-                                               .tiles = chunk, .group = ins, .across = true }; \
+                                               .tiles = chunk, .group = 2, .across = true }; \
         wino_by_x(&c, n, backwards, dy, w, dx);                                                \
     }
 #define PLANE_9x14 { 9, 14, 1, 1, 1, 1 }
