@@ -7,8 +7,8 @@
  * reader and weight, bias and all four vectors are constant; any other batch norm stays an
  * operator.  The weight stays where it lies, in the mapped model as a rule, with factors beside it
  * that whoever reads it applies: a network's folded weights are too much to hold.  That
- * variance + epsilon is above 0 was checked when the node was made.  Under --precision fp64 none
- * is folded: that build is what others are held against, and folding would round its weights.
+ * variance + epsilon is above 0 was checked when the node was made.  Under target ref none is
+ * folded: that build is what others are held against, and folding rounds the weights.
  */
 #include "pass_util.h"
 
@@ -104,7 +104,7 @@ static tlc_status fold(tlc_ctx *ctx, tlc_rewrite *rw, tlc_node *bn, tlc_node *co
 
 static tlc_status fold_func(tlc_ctx *ctx, tlc_func *f, tlc_pass_env *env)
 {
-    bool exact = env->options->precision == TLC_PRECISION_FP64;
+    bool exact = env->options->target == TLC_TARGET_REF;
     tlc_rewrite rw = tlc_rewrite_begin(f);
     for (tlc_node *n = f->first; n; n = n->next) {
         tlc_rewrite_visit(&rw, n);

@@ -334,8 +334,7 @@ static void test_findings(void **state)
     if (setjmp(exhausted))
         fail_msg("out of memory");
     tlc_ctx_init(&ctx, &exhausted);
-    tlc_options o = { .replace_head = "2", .freeze_backbone = true, .train = true,
-                      .target = TLC_TARGET_REF };
+    tlc_options o = { .replace_head = "2", .freeze_backbone = true, .train = true };
     tlc_findings found = { 0 };
     tlc_pass_env env = { .options = &o, .findings = &found };
     assert_int_equal(tlc_parse_module(&ctx, report_net, sizeof report_net - 1, NULL, &m), TLC_OK);
