@@ -14,6 +14,9 @@ typedef tlk_conv2d tlk_conv2d_direct;
 
 TLK_INLINE int tlk_conv2d_in_blocks(const tlk_conv2d *s) { return tlk_blocks(s->ic / s->groups); }
 
+/* Of `stride` rows (columns) of the input, those that a filter of `taps` reads: a 1x1 one skips. */
+TLK_INLINE int tlk_conv2d_read(int taps, int stride) { return taps < stride ? taps : stride; }
+
 /* Bands of 16 tiles (96 pixels).  One pass over all input blocks where a band's input and the
  * weights of an output block fit in the second-level cache (97 % of the peak at 64 to 256
  * channels); else passes whose weights fit in the first-level one (512@7: 92 % instead of 82). */
@@ -27,7 +30,8 @@ TLK_INLINE tlk_conv2d_cut tlk_conv2d_direct_cut(const tlk_conv2d *s)
     tlk_conv2d_cut c;
     c.bands = tlk_div_up(tiles, BAND_TILES);
     c.band = tlk_div_up(tiles, c.bands);
-    const int64_t band_bytes = c.band * TLK_PIX * s->sh * s->sw * in_blocks * TLK_BLOCK * 4;
+    const int64_t read = (int64_t)tlk_conv2d_read(s->kh, s->sh) * tlk_conv2d_read(s->kw, s->sw);
+    const int64_t band_bytes = c.band * TLK_PIX * read * in_blocks * TLK_BLOCK * 4;
     c.chunk = in_blocks;
     if (band_bytes + in_blocks * block_bytes > L2_BYTES) {
         const int64_t most = PASS_BYTES > block_bytes ? PASS_BYTES / block_bytes : 1;
