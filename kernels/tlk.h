@@ -25,7 +25,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TLK_BLOCK = 16 }; /* channels in a block of the blocked layouts */
+enum {
+    TLK_BLOCK = 16,     /* channels in a block of the blocked layouts */
+    TLK_TILE_BLOCKS = 4 /* of them, those that a microkernel makes at once on the widest registers */
+};
 
 /* One channel plane as stored: h x w values and a halo of zeros around them. */
 typedef struct tlk_plane {

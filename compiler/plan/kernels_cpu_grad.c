@@ -110,8 +110,8 @@ static int64_t grad_x_scratch_bytes(const tlc_node *n)
 {
     const grad_of g = by_x(n);
     const int64_t oc = channels(g.dy) / g.a->groups;
-    return 2 * ((oc + TLK_BLOCK - 1) / TLK_BLOCK) * TLK_BLOCK * TLK_BLOCK * g.w->shape.dim[2] *
-           g.w->shape.dim[3] * 4;
+    const int64_t blocks = TLK_TILE_BLOCKS * ((oc + TLK_BLOCK - 1) / TLK_BLOCK);
+    return blocks * TLK_BLOCK * TLK_BLOCK * g.w->shape.dim[2] * g.w->shape.dim[3] * 4;
 }
 
 const tlc_kernel_fns tlc_kernel_fns_conv2d_grad_x_direct = {

@@ -1,6 +1,6 @@
 /* tlk_conv2d.h: what the convolution kernels share: shape, tiles, the one microkernel.
  *
- * A tile is 16 output channels (32 where a register holds 16) times up to TLK_PIX pixels of the
+ * A tile is 16 output channels (64 where a register holds 16) times up to TLK_PIX pixels of the
  * flattened output plane, one accumulator register for each; tiles cross rows, so that every
  * plane is cut evenly (49 pixels: 5 5 5 5 5 6 6 6 6) and none is small.  Each pixel has its own
  * base pointer into the input and all share one offset: no edge code for any stride, dilation or
@@ -24,13 +24,15 @@ typedef struct tlk_conv2d {
     float lo, hi;
 } tlk_conv2d;
 
-/* Output blocks in a tile, and vectors in an accumulator row. */
-enum { TLK_TV = TLK_VPB < 2 ? 2 : TLK_VPB };
+/* Vectors in an accumulator row.  Where a register holds a whole block there are 32 of them: room
+ * for four output blocks times six pixels, and a pixel's value serves four multiply-adds. */
+enum { TLK_TV = TLK_VPB < 2 ? TLK_TILE_BLOCKS : TLK_VPB };
 
 /* Pixels [first, first + m) of a plane: where they read and write. */
 typedef struct tlk_tile {
     const float *x[TLK_PIX];
     int64_t y[TLK_PIX], r[TLK_PIX]; /* offsets into a plane, in floats */
+    const float *ahead;             /* weights to fetch meanwhile: tlk_mac_ahead */
 } tlk_tile;
 
 TLK_INLINE int64_t tlk_conv2d_pixels(const tlk_conv2d *s) { return (int64_t)s->y.h * s->y.w; }
@@ -49,10 +51,14 @@ TLK_INLINE int64_t tlk_conv2d_terms(const tlk_conv2d *s)
     return (int64_t)(s->ic / s->groups) * s->kh * s->kw;
 }
 
-/* Blocks of output channels in one tile: two where one register holds a whole block. */
-TLK_INLINE int tlk_conv2d_pair(const tlk_conv2d *s)
+/* Blocks of output channels in one tile: as many as divide `blocks` and fit. */
+TLK_INLINE int tlk_tile_blocks(int blocks)
 {
-    return TLK_VPB == 1 && tlk_blocks(s->oc / s->groups) % 2 == 0 ? 2 : 1;
+    return TLK_VPB > 1 || blocks % 2 ? 1 : blocks % 4 ? 2 : TLK_TILE_BLOCKS;
+}
+TLK_INLINE int tlk_conv2d_tile_blocks(const tlk_conv2d *s)
+{
+    return tlk_tile_blocks(tlk_blocks(s->oc / s->groups));
 }
 
 /* Base pointers of `m` pixels.  x points at tap (0,0) of pixel 0; lanes: 16 blocked, 1 plain. */
@@ -75,26 +81,44 @@ TLK_INLINE void tlk_tile_at(tlk_tile *t, const tlk_conv2d *s, const float *x, in
     }
 }
 
-/* acc[p] += w[c] * x[p][off + c * xs] for c in [0, terms): weights in rows of 16, the second
- * block of a pair at w + wb.  Not unrolled: gcc then moves loads about, and even without spills
- * three terms at once run at 73 % of the peak where one runs at 92. */
+/* acc[p] += w[0] * x[p][off]: further blocks of w lie wb floats apart. */
+TLK_INLINE void tlk_mac_term(tlk_v acc[TLK_PIX][TLK_TV], const tlk_tile *t, int64_t off,
+                             const float *w, int64_t wb, int nb, int m)
+{
+    tlk_v wv[TLK_TV];
+    TLK_UNROLL
+    for (int j = 0; j < nb * TLK_VPB; ++j)
+        wv[j] = tlk_load(w + (j / TLK_VPB) * wb + (j % TLK_VPB) * TLK_W);
+    TLK_UNROLL
+    for (int p = 0; p < m; ++p) {
+        const tlk_v b = tlk_splat(t->x[p][off]);
+        TLK_UNROLL
+        for (int j = 0; j < nb * TLK_VPB; ++j)
+            tlk_fma_into(&acc[p][j], b, wv[j]);
+    }
+}
+
+/* acc[p] += w[c] * x[p][off + c * xs] for c in [0, terms): weights in rows of 16.  Not unrolled:
+ * gcc then moves loads about, and even without spills three terms at once run at 73 % of the peak
+ * where one runs at 92. */
 TLK_INLINE void tlk_mac(tlk_v acc[TLK_PIX][TLK_TV], const tlk_tile *t, int64_t off, int64_t xs,
                         const float *w, int64_t wb, int nb, int m, int terms)
 {
     TLK_ROLLED
+    for (int c = 0; c < terms; ++c)
+        tlk_mac_term(acc, t, off + c * xs, w + c * TLK_BLOCK, wb, nb, m);
+}
+
+/* The same for x side by side; beside each term a row of t->ahead is fetched. */
+TLK_INLINE void tlk_mac_ahead(tlk_v acc[TLK_PIX][TLK_TV], tlk_tile *t, int64_t off, const float *w,
+                              int64_t wb, int nb, int m, int terms)
+{
+    TLK_ROLLED
     for (int c = 0; c < terms; ++c) {
-        tlk_v wv[TLK_TV];
-        TLK_UNROLL
-        for (int j = 0; j < nb * TLK_VPB; ++j)
-            wv[j] = tlk_load(w + (j / TLK_VPB) * wb + c * TLK_BLOCK + (j % TLK_VPB) * TLK_W);
-        TLK_UNROLL
-        for (int p = 0; p < m; ++p) {
-            const tlk_v b = tlk_splat(t->x[p][off + c * xs]);
-            TLK_UNROLL
-            for (int j = 0; j < nb * TLK_VPB; ++j)
-                tlk_fma_into(&acc[p][j], b, wv[j]);
-        }
+        __builtin_prefetch(t->ahead + c * TLK_BLOCK, 0, 2);
+        tlk_mac_term(acc, t, off + c, w + c * TLK_BLOCK, wb, nb, m);
     }
+    t->ahead += terms * TLK_BLOCK;
 }
 
 /* The chain's start: the bias (absent: zero), or what an earlier pass stored. */

@@ -23,7 +23,7 @@ TLK_INLINE int tlk_conv2d_read(int taps, int stride) { return taps < stride ? ta
 TLK_INLINE tlk_conv2d_cut tlk_conv2d_direct_cut(const tlk_conv2d *s)
 {
     enum { BAND_TILES = 16, L2_BYTES = 384 << 10, PASS_BYTES = 16 << 10, ITEM_TERMS = 24576 };
-    const int nb = tlk_conv2d_pair(s);
+    const int nb = tlk_conv2d_tile_blocks(s);
     const int64_t tiles = tlk_conv2d_tiles(s);
     const int64_t block_bytes = (int64_t)s->kh * s->kw * nb * TLK_BLOCK * TLK_BLOCK * 4;
     const int in_blocks = tlk_conv2d_in_blocks(s);
@@ -51,12 +51,20 @@ static inline int64_t tlk_conv2d_direct_items(const tlk_conv2d_direct *s, int64_
     return n * c.bands * c.groups;
 }
 
-/* Input blocks [b0, b1) of one tile of m pixels; x at tap (0,0) of block 0, w at (0, 0, 0). */
+/* Are the weights too many to wait in the second-level cache? */
+TLK_INLINE bool tlk_conv2d_direct_far(const tlk_conv2d *s)
+{
+    enum { NEAR_BYTES = 512 << 10 };
+    return tlk_conv2d_terms(s) * s->oc * 4 > NEAR_BYTES;
+}
+
+/* Input blocks [b0, b1) of one tile of m pixels; x at tap (0,0) of block 0, w at (0, 0, 0).
+ * ahead: weights of one output block to be fetched meanwhile. */
 TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m, int b0, int b1,
                                        const float *x, const float *w, const float *b,
-                                       const float *r, float *y)
+                                       const float *r, float *y, const float *ahead)
 {
-    const int nb = tlk_conv2d_pair(s);
+    const int nb = tlk_conv2d_tile_blocks(s);
     const int in_blocks = tlk_conv2d_in_blocks(s);
     const int tail = (s->ic / s->groups - 1) % TLK_BLOCK + 1;
     const int64_t wb = (int64_t)in_blocks * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
@@ -65,6 +73,7 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
     tlk_v acc[TLK_PIX][TLK_TV];
     tlk_tile t;
     tlk_tile_at(&t, s, x, first, m, TLK_BLOCK);
+    t.ahead = ahead;
     tlk_tile_start(acc, &t, b, y, tlk_plane_elems(s->y) * TLK_BLOCK, b0 == 0, nb, m);
     w += (int64_t)b0 * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
     for (int i = b0; i < b1; ++i) {
@@ -72,7 +81,10 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
         for (int kh = 0; kh < s->kh; ++kh) {
             int64_t off = i * xb + kh * s->dh * cols * TLK_BLOCK;
             for (int kw = 0; kw < s->kw; ++kw) {
-                tlk_mac(acc, &t, off, 1, w, wb, nb, m, terms);
+                if (tlk_conv2d_direct_far(s))
+                    tlk_mac_ahead(acc, &t, off, w, wb, nb, m, terms);
+                else
+                    tlk_mac(acc, &t, off, 1, w, wb, nb, m, terms);
                 w += TLK_BLOCK * TLK_BLOCK;
                 off += s->dw * TLK_BLOCK;
             }
@@ -81,7 +93,8 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
     tlk_tile_finish(s, acc, &t, r, y, b1 == in_blocks, nb, m);
 }
 
-/* The tiles of a band for one block (pair) of output channels. */
+/* The tiles of a band for one tile of output blocks.  While the first go by, the next
+ * pass's weights are fetched, a block beside each. */
 TLK_INLINE void tlk_conv2d_direct_band(const tlk_conv2d *s, const tlk_conv2d_where *at, int chunk,
                                        const float *x, const float *w, const float *b,
                                        const float *r, float *y)
@@ -89,15 +102,20 @@ TLK_INLINE void tlk_conv2d_direct_band(const tlk_conv2d *s, const tlk_conv2d_whe
     const int in_blocks = tlk_conv2d_in_blocks(s);
     const int most = (int)tlk_div_up(tlk_conv2d_pixels(s), tlk_conv2d_tiles(s));
     const int least = (int)(tlk_conv2d_pixels(s) / tlk_conv2d_tiles(s));
+    const int nb = tlk_conv2d_tile_blocks(s);
+    const int64_t block = (int64_t)s->kh * s->kw * TLK_BLOCK * TLK_BLOCK, wb = in_blocks * block;
     for (int b0 = 0; b0 < in_blocks; b0 += chunk) {
         const int b1 = b0 + chunk < in_blocks ? b0 + chunk : in_blocks;
+        const float *next_pass = w + (b1 < in_blocks ? b1 * block : nb * wb);
         int64_t first = tlk_conv2d_first_pixel(s, at->tile0);
         for (int64_t tile = at->tile0; tile < at->tile1; ++tile) {
             const int64_t next = tlk_conv2d_first_pixel(s, tile + 1);
+            const int64_t j = tile - at->tile0 < nb ? tile - at->tile0 : nb - 1;
+            const float *ahead = next_pass + j * wb;
             if (most == least || next - first == most)
-                tlk_conv2d_direct_tile(s, first, most, b0, b1, x, w, b, r, y);
+                tlk_conv2d_direct_tile(s, first, most, b0, b1, x, w, b, r, y, ahead);
             else
-                tlk_conv2d_direct_tile(s, first, least, b0, b1, x, w, b, r, y);
+                tlk_conv2d_direct_tile(s, first, least, b0, b1, x, w, b, r, y, ahead);
             first = next;
         }
     }
@@ -121,7 +139,7 @@ TLK_INLINE void tlk_conv2d_direct_item(const tlk_conv2d_direct *s, int64_t item,
     y += at.picture * blocks * yb;
     r = r ? r + at.picture * blocks * rb : NULL;
     tlk_conv2d_halo(s, &at, y);
-    for (int o = at.block0; o < at.block1; o += tlk_conv2d_pair(s)) {
+    for (int o = at.block0; o < at.block1; o += tlk_conv2d_tile_blocks(s)) {
         const float *xg = s->groups > 1 ? x + (int64_t)(o / blocks_of_group) * in_blocks * xb : x;
         tlk_conv2d_direct_band(s, &at, c.chunk, xg, w + o * wb, b ? b + o * TLK_BLOCK : NULL,
                                r ? r + o * rb : NULL, y + o * yb);

@@ -110,11 +110,11 @@ TLK_INLINE int tlk_dw_group(const tlk_conv2d *s)
 static inline int64_t tlk_conv2d_grad_w_direct_items(const tlk_conv2d_grad_w_direct *s, int64_t n)
 {
     (void)n;
-    return tlk_blocks(s->oc) / tlk_conv2d_pair(s) *
+    return tlk_blocks(s->oc) / tlk_conv2d_tile_blocks(s) *
            tlk_div_up(tlk_dw_in_blocks(s), tlk_dw_group(s));
 }
 
-/* One picture: input blocks [b0, b1) with one block (pair) of dy; dw at input block 0. */
+/* One picture: input blocks [b0, b1) with one tile of dy blocks; dw at input block 0. */
 TLK_INLINE void tlk_dw_picture(const tlk_conv2d *s, int b0, int b1, const float *x,
                                    const float *dy, float *dw, int64_t wb)
 {
@@ -123,7 +123,7 @@ TLK_INLINE void tlk_dw_picture(const tlk_conv2d *s, int b0, int b1, const float 
     const int count = s->kh * s->kw * TLK_BLOCK;
     for (int row = 0; row < s->y.h; row += tlk_dw_rows(s))
         for (int b = b0; b < b1; ++b)
-            tlk_dw_band(s, in, row, 0, count, tlk_conv2d_pair(s), x + b * xb, dy,
+            tlk_dw_band(s, in, row, 0, count, tlk_conv2d_tile_blocks(s), x + b * xb, dy,
                             dw + (int64_t)b * count * TLK_BLOCK, wb);
 }
 
@@ -132,7 +132,7 @@ TLK_INLINE void tlk_conv2d_grad_w_direct_item(const tlk_conv2d_grad_w_direct *s,
                                               float *dw)
 {
     const int in_blocks = tlk_dw_in_blocks(s), group = tlk_dw_group(s);
-    const int parts = (int)tlk_div_up(in_blocks, group), nb = tlk_conv2d_pair(s);
+    const int parts = (int)tlk_div_up(in_blocks, group), nb = tlk_conv2d_tile_blocks(s);
     const int o = (int)(item / parts) * nb, b0 = (int)(item % parts) * group;
     const int b1 = b0 + group < in_blocks ? b0 + group : in_blocks;
     const int blocks = tlk_blocks(s->oc);
@@ -156,14 +156,14 @@ TLK_INLINE void tlk_conv2d_grad_w_direct_item(const tlk_conv2d_grad_w_direct *s,
 static inline int64_t tlk_conv2d_grad_w_stem_items(const tlk_conv2d_grad_w_stem *s, int64_t n)
 {
     (void)n;
-    return (int64_t)(tlk_blocks(s->oc) / tlk_conv2d_pair(s)) * s->kh;
+    return (int64_t)(tlk_blocks(s->oc) / tlk_conv2d_tile_blocks(s)) * s->kh;
 }
 
 TLK_INLINE void tlk_conv2d_grad_w_stem_item(const tlk_conv2d_grad_w_stem *s, int64_t item,
                                             int64_t n, const float *dy, const float *x, float *dw)
 {
     const tlk_dw_input in = { s->ic, 1, tlk_plane_elems(s->x) };
-    const int nb = tlk_conv2d_pair(s), count = s->kw * s->ic;
+    const int nb = tlk_conv2d_tile_blocks(s), count = s->kw * s->ic;
     const int o = (int)(item / s->kh) * nb, kh = (int)(item % s->kh);
     const int64_t wb = (int64_t)s->kh * count * TLK_BLOCK;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;

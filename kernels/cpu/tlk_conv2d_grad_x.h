@@ -77,24 +77,24 @@ TLK_INLINE void tlk_dx_zero(tlk_v acc[TLK_PIX][TLK_TV])
 /* --- all channels of a group --------------------------- */
 
 /* Blocks of input channels that one tile makes. */
-TLK_INLINE int tlk_dx_pair(const tlk_conv2d *s)
+TLK_INLINE int tlk_dx_tile_blocks(const tlk_conv2d *s)
 {
-    return TLK_VPB == 1 && tlk_blocks(s->ic / s->groups) % 2 == 0 ? 2 : 1;
+    return tlk_tile_blocks(tlk_blocks(s->ic / s->groups));
 }
 
 TLK_INLINE int tlk_dx_out_blocks(const tlk_conv2d *s) { return tlk_blocks(s->oc / s->groups); }
 
-/* An item is a block (pair) of input channels and some of the pictures. */
+/* An item is a tile of blocks of input channels and some of the pictures. */
 TLK_INLINE int64_t tlk_dx_parts(const tlk_conv2d *s, int64_t n)
 {
     enum { ITEMS = 16 };
-    const int64_t parts = tlk_div_up(ITEMS, tlk_blocks(s->ic) / tlk_dx_pair(s));
+    const int64_t parts = tlk_div_up(ITEMS, tlk_blocks(s->ic) / tlk_dx_tile_blocks(s));
     return parts < n ? parts : n;
 }
 
 static inline int64_t tlk_conv2d_grad_x_direct_items(const tlk_conv2d_grad_x_direct *s, int64_t n)
 {
-    return tlk_blocks(s->ic) / tlk_dx_pair(s) * tlk_dx_parts(s, n);
+    return tlk_blocks(s->ic) / tlk_dx_tile_blocks(s) * tlk_dx_parts(s, n);
 }
 
 /* The weights of one block of input channels, with input channels side by side:
@@ -165,12 +165,12 @@ TLK_INLINE void tlk_dx_picture(const tlk_conv2d *s, int nb, const float *dy, con
             tlk_dx_pixels(s, tlk_dx_class_at(s, row, col), nb, dy, wt, dx);
 }
 
-/* Scratch: the weights of the block (pair), [oc of a group, padded][kh][kw][16] floats a block. */
+/* Scratch: the weights of the blocks, [oc of a group, padded][kh][kw][16] floats each. */
 TLK_INLINE void tlk_conv2d_grad_x_direct_item(const tlk_conv2d_grad_x_direct *s, int64_t item,
                                               int64_t n, void *scratch, const float *dy,
                                               const float *w, float *dx)
 {
-    const int nb = tlk_dx_pair(s), out_blocks = tlk_dx_out_blocks(s);
+    const int nb = tlk_dx_tile_blocks(s), out_blocks = tlk_dx_out_blocks(s);
     const int in_blocks = tlk_blocks(s->ic / s->groups);
     const int64_t parts = tlk_dx_parts(s, n), part = item % parts;
     const int b = (int)(item / parts) * nb, group = b / in_blocks;

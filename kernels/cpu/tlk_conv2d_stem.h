@@ -34,7 +34,7 @@ static inline int64_t tlk_conv2d_stem_items(const tlk_conv2d_stem *s, int64_t n)
 TLK_INLINE void tlk_conv2d_stem_tile(const tlk_conv2d *s, int64_t first, int m, const float *x,
                                      const float *w, const float *b, const float *r, float *y)
 {
-    const int nb = tlk_conv2d_pair(s);
+    const int nb = tlk_conv2d_tile_blocks(s);
     const int64_t wb = tlk_conv2d_terms(s) * TLK_BLOCK;
     const int64_t cols = tlk_plane_cols(s->x);
     tlk_v acc[TLK_PIX][TLK_TV];
@@ -68,7 +68,7 @@ TLK_INLINE void tlk_conv2d_stem_item(const tlk_conv2d_stem *s, int64_t item, int
     y += at.picture * blocks * yb;
     r = r ? r + at.picture * blocks * rb : NULL;
     tlk_conv2d_halo(s, &at, y);
-    for (int o = at.block0; o < at.block1; o += tlk_conv2d_pair(s)) {
+    for (int o = at.block0; o < at.block1; o += tlk_conv2d_tile_blocks(s)) {
         const float *ro = r ? r + o * rb : NULL;
         const float *bo = b ? b + o * TLK_BLOCK : NULL;
         for (int64_t tile = at.tile0; tile < at.tile1; ++tile) {

@@ -203,7 +203,7 @@ static inline void tlk_wino_tile_in(const tlk_conv2d *s, int tile, const float *
 
 /* --- M ------------------------------------------------------------------------------------ */
 
-/* One position, one block (pair), m tiles: v at the first, `ic` floats from tile to tile. */
+/* One position, some output blocks, m tiles: v at the first, `ic` floats from tile to tile. */
 TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const float *u, float *out,
                                  int64_t block_step)
 {
@@ -244,13 +244,20 @@ TLK_INLINE void tlk_wino_product_of(const tlk_conv2d_winograd *w, int ic, int nb
             tlk_wino_product(ic, nb, 1, v + (int64_t)p * ic, u, out + p * TLK_BLOCK, block_step);
 }
 
+/* Output blocks of one product: they divide those of an item. */
+TLK_INLINE int tlk_wino_tile_blocks(const tlk_conv2d_winograd *w)
+{
+    const int all = tlk_conv2d_tile_blocks(&w->conv), of_item = tlk_tile_blocks(w->group);
+    return all < of_item ? all : of_item;
+}
+
 /* All positions of a chunk. */
 TLK_INLINE void tlk_wino_products(const tlk_conv2d_winograd *w, const tlk_wino_chunk *c,
                                   const float *v, const float *u, float *out)
 {
     const tlk_conv2d *s = &w->conv;
     const int ic = tlk_blocks(s->ic) * TLK_BLOCK;
-    const int nb = tlk_conv2d_pair(s), blocks = tlk_blocks(s->oc);
+    const int nb = tlk_wino_tile_blocks(w), blocks = tlk_blocks(s->oc);
     const int64_t v_step = tlk_wino_step(w->tiles, ic), m_step = tlk_wino_step(w->tiles, TLK_BLOCK);
     for (int pos = 0; pos < TLK_WINO_POS; ++pos)
         for (int o = c->block0; o < c->block1; o += nb) {

@@ -310,8 +310,8 @@ static void check_by_x(const conv_case *k, int64_t n, const float *dyv)
     each_product(k, n, meet_by_x, &want);
     float *narrow = narrowed(want.sum, x_elems);
     buffer a = buffer_make(map_elems(n, s->ic, true, s->x)), b = buffer_make(a.elems);
-    buffer scratch = buffer_make(2LL * tlk_blocks(s->oc / s->groups) * TLK_BLOCK * TLK_BLOCK *
-                                 s->kh * s->kw);
+    buffer scratch = buffer_make((int64_t)TLK_TILE_BLOCKS * tlk_blocks(s->oc / s->groups) *
+                                 TLK_BLOCK * TLK_BLOCK * s->kh * s->kw);
     k->by_x(n, false, scratch.at, dy.at, w.at, a.at);
     k->by_x(n, true, scratch.at, dy.at, w.at, b.at);
     check_map_near(k->name, &a, n, s->ic, s->x, narrow,
