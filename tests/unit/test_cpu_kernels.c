@@ -67,6 +67,9 @@ CONV_CASE(conv2d_direct, d_pixel, .ic = 40, .oc = 33, .groups = 1, .kh = 1, .kw 
 CONV_CASE(conv2d_direct, d_cut, .ic = 512, .oc = 16, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
           .pad_top = 1, .pad_left = 1, .x = { 7, 7, 1, 1, 1, 1 }, .y = { 7, 7, 1, 1, 1, 1 },
           .r = { 7, 7, 1, 1, 1, 1 }, .act = TLK_ACT_RELU)
+CONV_CASE(conv2d_direct, d_far, .ic = 256, .oc = 64, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
+          .pad_top = 1, .pad_left = 1, .x = { 6, 5, 1, 1, 1, 1 }, .y = { 6, 5, 0, 0, 0, 0 },
+          .r = { 6, 5, 0, 0, 0, 0 }, .act = TLK_ACT_RELU)
 CONV_CASE(conv2d_direct, d_bands, .ic = 16, .oc = 16, .groups = 1, .kh = 3, .kw = 3, PLAIN_TAPS,
           .x = { 27, 29, 0, 0, 0, 0 }, .y = { 25, 27, 1, 0, 0, 1 }, .r = { 25, 27, 0, 0, 0, 0 })
 CONV_CASE(conv2d_stem, s7x7, .ic = 3, .oc = 40, .groups = 1, .kh = 7, .kw = 7, .sh = 2, .sw = 2,
@@ -92,6 +95,7 @@ static const conv_case conv_cases[] = {
     CASE(DIRECT, d3x3),      CASE(DIRECT, d3x3_tails), CASE(DIRECT, d3x3_stride),
     CASE(DIRECT, d3x3_dilated), CASE(DIRECT, d1x1),    CASE(DIRECT, d1x1_halo),
     CASE(DIRECT, d_groups),  CASE(DIRECT, d_pixel),    CASE(DIRECT, d_cut),
+    CASE(DIRECT, d_far),
     CASE(DIRECT, d_bands),   CASE(STEM, s7x7),         CASE(STEM, s3x3),
     CASE(STEM, s_wide),      CASE(DEPTHWISE, w3x3),    CASE(DEPTHWISE, w5x5),
     CASE(DEPTHWISE, w_bands),
