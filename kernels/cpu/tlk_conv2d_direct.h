@@ -14,6 +14,11 @@ typedef tlk_conv2d tlk_conv2d_direct;
 
 TLK_INLINE int tlk_conv2d_in_blocks(const tlk_conv2d *s) { return tlk_blocks(s->ic / s->groups); }
 
+TLK_INLINE int64_t tlk_conv2d_weight_bytes(const tlk_conv2d *s)
+{
+    return tlk_conv2d_terms(s) * s->oc * 4;
+}
+
 /* Of `stride` rows (columns) of the input, those that a filter of `taps` reads: a 1x1 one skips. */
 TLK_INLINE int tlk_conv2d_read(int taps, int stride) { return taps < stride ? taps : stride; }
 
@@ -41,7 +46,8 @@ TLK_INLINE tlk_conv2d_cut tlk_conv2d_direct_cut(const tlk_conv2d *s)
     c.group = nb * (int)(cost < ITEM_TERMS ? tlk_div_up(ITEM_TERMS, cost) : 1);
     c.groups = (int)tlk_div_up(tlk_blocks(s->oc), c.group);
     const int64_t x_bytes = (int64_t)s->ic * s->x.h * s->x.w * 4;
-    c.weights_outside = tlk_conv2d_terms(s) * s->oc * 4 > x_bytes;
+    /* Pictures pass by each group's weights, or all weights by each picture: what moves less. */
+    c.weights_outside = c.groups * x_bytes < tlk_conv2d_weight_bytes(s) + x_bytes;
     return c;
 }
 
@@ -55,7 +61,7 @@ static inline int64_t tlk_conv2d_direct_items(const tlk_conv2d_direct *s, int64_
 TLK_INLINE bool tlk_conv2d_direct_far(const tlk_conv2d *s)
 {
     enum { NEAR_BYTES = 512 << 10 };
-    return tlk_conv2d_terms(s) * s->oc * 4 > NEAR_BYTES;
+    return tlk_conv2d_weight_bytes(s) > NEAR_BYTES;
 }
 
 /* Input blocks [b0, b1) of one tile of m pixels; x at tap (0,0) of block 0, w at (0, 0, 0).
