@@ -126,8 +126,8 @@ static void add_moment(scene *s, const char *func, const char *name)
         return;
     moment *m = &s->moments[s->n++];
     *m = (moment){ .f = f, .name = name, .from = s->nodes, .loss = f->n_nodes };
-    tlc_plan_lives(&s->x->ctx->arena, f, !c->options.no_reuse, c->options.keep_values && !step,
-                   &m->lives);
+    tlc_plan_lives(&s->x->ctx->arena, f, tlc_plan_opening(f, &c->options), !c->options.no_reuse,
+                   c->options.keep_values && !step, &m->lives);
     place_regions(s, m, step);
     place_buffers(s, m);
     find_worst(s, m);

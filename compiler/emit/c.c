@@ -15,6 +15,7 @@ typedef struct writer {
     const tlc_emission *e;
     tlc_cwriter *w;
     bool *used; /* by value id: has an AT_ constant */
+    int opening; /* nodes from here on that belong to the opening of the function being written */
 } writer;
 
 /* --- names -------------------------------------------------------------------- */
@@ -85,9 +86,11 @@ void tlc_emit_banner(const tlc_emission *e, tlc_cwriter *w, const char *file)
 static void each_node(writer *g, void (*fn)(writer *, const tlc_node *, const tlc_kernel *))
 {
     const tlc_kernel *const *k = g->e->p->kernel;
-    for (const tlc_func *f = g->e->m->first_func; f; f = f->next)
-        for (const tlc_node *n = f->first; n; n = n->next)
+    for (const tlc_func *f = g->e->m->first_func; f; f = f->next) {
+        g->opening = tlc_plan_opening(f, g->e->spec->options);
+        for (const tlc_node *n = f->first; n; n = n->next, --g->opening)
             fn(g, n, *k++);
+    }
 }
 
 static const char *header_name(const tlc_kernel *k)
@@ -155,6 +158,18 @@ static void w_region(writer *g, tlc_region region)
         tlc_w(g->w, "};\n\n");
 }
 
+/* Where the opening of a function reads and writes what it shares with the rest. */
+static void w_part(writer *g)
+{
+    const tlc_options *o = g->e->spec->options;
+    for (const tlc_func *f = g->e->m->first_func; f; f = f->next)
+        if (tlc_plan_opening(f, o) > 0) {
+            tlc_w(g->w, "/* such a value from the first picture of a part on */\n#define PART(id, "
+                        "bytes) ((void *)(f->act + f->all * AT_##id + f->first * (bytes)))\n\n");
+            return;
+        }
+}
+
 static void w_offsets(writer *g)
 {
     g->used = TLC_NEW_ARRAY(&g->e->ctx->arena, bool, g->e->m->n_values);
@@ -163,16 +178,20 @@ static void w_offsets(writer *g)
           "/* Where values lie: bytes from the start of their region, planned by tlc. */\n\n");
     for (int r = TLC_REGION_CONSTS; r <= TLC_REGION_FIX; ++r)
         w_region(g, (tlc_region)r);
+    w_part(g);
 }
 
 /* --- one node -------------------------------------------------------------------- */
 
 static void w_pointer(const writer *g, const tlc_value *v)
 {
-    if (v)
-        tlc_w(g->w, ", %s(%d)", regions[g->e->p->place[v->id].region].macro, v->id);
-    else
+    const tlc_region region = v ? g->e->p->place[v->id].region : TLC_REGION_NONE;
+    if (!v)
         tlc_w(g->w, ", NULL");
+    else if (g->opening > 0 && region == TLC_REGION_ACT)
+        tlc_w(g->w, ", PART(%d, %" PRId64 ")", v->id, tlc_value_bytes(v));
+    else
+        tlc_w(g->w, ", %s(%d)", regions[region].macro, v->id);
 }
 
 /* Operands as in the operator's row, the absent ones NULL, then results. */
@@ -272,16 +291,27 @@ bool tlc_emit_has_code(const tlc_emission *e, const tlc_func *f)
     return false;
 }
 
-static void w_run(const writer *g, const tlc_node *n, const tlc_kernel *k, const char *indent)
+static void w_run(const writer *g, const tlc_node *n, const tlc_kernel *k, bool nested)
 {
-    tlc_w(g->w, "    %stlr_parallel_for(f, tlk_%s_items(&", indent, k->name);
+    const bool part = g->opening > 0;
+    tlc_w(g->w, "%stlr_parallel_for(%s, tlk_%s_items(&", nested || part ? "        " : "    ",
+          part ? "&part" : "f", k->name);
     w_shape_name(g->w, n);
-    tlc_w(g->w, ", f->n), ");
+    tlc_w(g->w, ", %s), ", part ? "part.n" : "f->n");
     tlc_emit_node_name(g->w, n);
     tlc_w(g->w, ");\n");
 }
 
-static void w_function(const writer *g, const tlc_func *f, const char *name)
+/* The brace of the opening's loop. */
+static void w_opening(const writer *g)
+{
+    if (g->opening > 0)
+        tlc_w(g->w, "    /* Part by part: what goes from node to node stays in the cache. */\n"
+                    "    for (tlr_frame part = tlr_first_part(f, %d); part.n > 0; "
+                    "tlr_next_part(&part)) {\n", TLC_FEW);
+}
+
+static void w_function(writer *g, const tlc_func *f, const char *name)
 {
     tlc_cwriter *w = g->w;
     bool open = false; /* in the braces of the backbone's part */
@@ -290,13 +320,17 @@ static void w_function(const writer *g, const tlc_func *f, const char *name)
     const tlc_kernel *const *k = tlc_emit_kernels(g->e, f);
     const bool *backbone = tlc_emit_backbone_part(g->e, f);
     tlc_w(w, "static void %s(const tlr_frame *f)\n{\n", name);
+    g->opening = tlc_plan_opening(f, g->e->spec->options);
+    w_opening(g);
     for (const tlc_node *n = f->first; n; n = n->next, ++k, ++backbone) {
-        if (!*k)
-            continue;
-        if (*backbone != open)
+        if (*k && *backbone != open) {
             tlc_w(w, "%s", open ? "    }\n" : "    if (f->step[TLK_GROUP_BACKBONE].t > 0) {\n");
-        open = *backbone;
-        w_run(g, n, *k, open ? "    " : "");
+            open = *backbone;
+        }
+        if (*k)
+            w_run(g, n, *k, open);
+        if (--g->opening == 0)
+            tlc_w(w, "    }\n");
     }
     tlc_w(w, "%s}\n\n", open ? "    }\n" : "");
 }

@@ -13,6 +13,7 @@ typedef struct sweep {
     tlc_lives *lives;
     tlc_arena *arena;
     int *last;  /* by value id: last node that reads it, views among them; -1: none */
+    int opening;
     bool in_place, keep;
 } sweep;
 
@@ -25,6 +26,15 @@ static void collect_last(sweep *s)
                 s->last[n->in[i]->id] = at;
     for (size_t i = 0; i < s->f->n_out; ++i)
         s->last[s->f->out[i]->id] = at;
+    for (const tlc_node *n = s->f->last; n; n = n->prev)
+        if (tlc_kernel_is_alias(n) && s->last[n->in[0]->id] < s->last[n->out[0]->id])
+            s->last[n->in[0]->id] = s->last[n->out[0]->id];
+}
+
+/* Does what is alive from node `from` to node `to` live in the opening alone? */
+static bool is_within(const sweep *s, int from, int to)
+{
+    return from >= 0 && to < s->opening;
 }
 
 static void new_buffer(sweep *s, const tlc_value *v, int from)
@@ -32,8 +42,11 @@ static void new_buffer(sweep *s, const tlc_value *v, int from)
     tlc_lives *l = s->lives;
     int to = s->keep ? s->f->n_nodes : s->last[v->id] > from ? s->last[v->id] : from;
     size_t n = l->n;
-    tlc_buffer b = { .bytes = tlc_value_bytes(v), .from = from, .to = to };
-    TLC_PUSH(s->arena, l->grows, n, l->cap_grows, tlc_shape_has_n(&v->shape));
+    const bool within = is_within(s, from, to);
+    tlc_buffer b = { .bytes = tlc_value_bytes(v) * (within ? TLC_FEW : 1), .from = from, .to = to };
+    if (!within && to < s->opening)
+        b.to = s->opening - 1; /* every round of the opening reads its part */
+    TLC_PUSH(s->arena, l->grows, n, l->cap_grows, tlc_shape_has_n(&v->shape) && !within);
     TLC_PUSH(s->arena, l->buffer, l->n, l->cap, b);
     l->of_value[v->id] = (int)l->n - 1;
 }
@@ -56,6 +69,13 @@ static bool read_otherwise(const sweep *s, const tlc_node *n, int buffer)
     return false;
 }
 
+/* Is the result of node `at` wanted in the opening alone, if `buffer` is? */
+static bool of_one_size(const sweep *s, const tlc_node *n, int at, int buffer)
+{
+    return at >= s->opening || (is_within(s, s->lives->buffer[buffer].from, at) &&
+                                is_within(s, at, s->last[n->out[0]->id]));
+}
+
 /* The buffer of an operand that the result of node `at` may take over; -1: none. */
 static int in_place_buffer(const sweep *s, const tlc_node *n, int at)
 {
@@ -66,7 +86,7 @@ static int in_place_buffer(const sweep *s, const tlc_node *n, int at)
         if (!x || !tlc_shape_equal(&x->shape, &n->out[0]->shape))
             continue;
         int b = s->lives->of_value[x->id]; /* the first of its shape alone is promised */
-        bool dies = b >= 0 && s->lives->buffer[b].to == at;
+        bool dies = b >= 0 && s->lives->buffer[b].to == at && of_one_size(s, n, at, b);
         return dies && lie_alike(x, n->out[0]) && !read_otherwise(s, n, b) ? b : -1;
     }
     return -1;
@@ -97,10 +117,12 @@ static void place_results(sweep *s, const tlc_node *n, int at)
         new_buffer(s, n->out[i], at);
 }
 
-void tlc_plan_lives(tlc_arena *arena, const tlc_func *f, bool in_place, bool keep, tlc_lives *out)
+void tlc_plan_lives(tlc_arena *arena, const tlc_func *f, int opening, bool in_place, bool keep,
+                    tlc_lives *out)
 {
     int n_values = f->module->n_values;
-    sweep s = { .f = f, .lives = out, .arena = arena, .in_place = in_place, .keep = keep };
+    sweep s = { .f = f, .lives = out, .arena = arena, .opening = opening, .in_place = in_place,
+                .keep = keep };
     *out = (tlc_lives){ .of_value = TLC_NEW_ARRAY(arena, int, n_values) };
     s.last = TLC_NEW_ARRAY(arena, int, n_values);
     for (int i = 0; i < n_values; ++i)

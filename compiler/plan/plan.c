@@ -3,7 +3,7 @@
  * Functions never run at one time and hand each other nothing in place, so each is planned from
  * offset 0 and the arenas are as large as the largest of them.  Values that grow with the batch
  * are planned for n = 1: at n all offsets and sizes are n times as large, so what does not
- * overlap for one picture overlaps for none.
+ * overlap for one picture overlaps for none.  Values of a function's opening are of fixed size.
  */
 #include "plan.h"
 #include "plan_parts.h"
@@ -185,7 +185,7 @@ static tlc_status plan_func(planner *pl, const tlc_func *f)
     int64_t act, fix;
     tlc_lives lives;
     tlc_arena_mark mark = tlc_arena_save(&pl->ctx->arena);
-    tlc_plan_lives(&pl->ctx->arena, f, !pl->o->no_reuse, keep, &lives);
+    tlc_plan_lives(&pl->ctx->arena, f, tlc_plan_opening(f, pl->o), !pl->o->no_reuse, keep, &lives);
     TLC_TRY(place_region(pl, &lives, true, &act));
     TLC_TRY(place_region(pl, &lives, false, &fix));
     record_places(pl, &lives, fix_from);

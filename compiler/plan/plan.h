@@ -30,6 +30,13 @@ typedef struct tlc_plan {
     int64_t scratch_bytes;     /* for each worker */
 } tlc_plan;
 
+/* Pictures at a time in the opening of a function. */
+enum { TLC_FEW = 2 };
+
+/* How many of the first nodes of `f` run over TLC_FEW pictures at a time: its opening.  What lives
+ * in there alone is of fixed size, TLC_FEW pictures of it; 0: all nodes run over the whole batch. */
+int tlc_plan_opening(const tlc_func *f, const tlc_options *o);
+
 /* One buffer for the offset search: alive from node `from` to node `to`, both included. */
 typedef struct tlc_buffer { int64_t bytes; int from, to; int64_t offset; } tlc_buffer;
 

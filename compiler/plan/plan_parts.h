@@ -21,9 +21,13 @@ typedef struct tlc_lives {
  * shares its operand's buffer; so does the result of an operator that may work in place, where the
  * operand dies at that node and both lie alike.
  *
+ * The first `opening` nodes run over a few pictures at a time: what lives in there alone is of
+ * fixed size, and what comes in or goes out lives through all of them.
+ *
  * in_place  false: every result gets its own buffer.
  * keep      true: everything lives to the end.
  */
-void tlc_plan_lives(tlc_arena *arena, const tlc_func *f, bool in_place, bool keep, tlc_lives *out);
+void tlc_plan_lives(tlc_arena *arena, const tlc_func *f, int opening, bool in_place, bool keep,
+                    tlc_lives *out);
 
 #endif

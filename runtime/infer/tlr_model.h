@@ -82,7 +82,24 @@ struct tlr_frame {
     int64_t scratch_stride;   /* bytes between workers */
     const tlr_par *par;
     const tlk_step *step;     /* [TLK_GROUPS]; NULL unless training */
+    int64_t first, all;       /* in the opening of a function: this is the part [first, first + n) of
+                               * `all` pictures */
 };
+
+/* The parts of a batch, `few` pictures at a time; after the last n is 0. */
+static inline tlr_frame tlr_first_part(const tlr_frame *f, int64_t few)
+{
+    tlr_frame part = *f;
+    part.first = 0, part.all = f->n;
+    part.n = few < f->n ? few : f->n;
+    return part;
+}
+static inline void tlr_next_part(tlr_frame *part)
+{
+    const int64_t left = part->all - part->first - part->n;
+    part->first += part->n;
+    part->n = left < part->n ? left : part->n;
+}
 
 static inline void tlr_parallel_for(const tlr_frame *f, int64_t items, tlr_item_fn *fn)
 {

@@ -331,6 +331,37 @@ static void derived_states_come_first_in_fix(void **state)
     tlc_ctx_fini(&ctx);
 }
 
+/* What lives among the first nodes alone is of two pictures; what comes in and goes out is whole
+ * through all their rounds. */
+static void an_opening_keeps_what_its_rounds_share(void **state)
+{
+    (void)state;
+    static const tlc_options cpu = { .target = TLC_TARGET_CPU, .batch = 16 };
+    tlc_ctx ctx;
+    tlc_module *m;
+    tlc_plan p = plan_text(&ctx,
+                           "module \"m\"\n"
+                           "param %w : f32[2,802816] init uniform fan_in=3\n"
+                           "func @forward(%x: f32[n,64,112,112]) -> f32[n,2] {\n"
+                           "  %1 : f32[n,64,112,112] = softmax %x {axis=1}\n"
+                           "  %2 : f32[n,64,112,112] = softmax %1 {axis=1}\n"
+                           "  %3 : f32[n,64,112,112] = softmax %2 {axis=1}\n"
+                           "  %4 : f32[n,802816] = flatten %3\n"
+                           "  %5 : f32[n,2] = linear %4, %w\n"
+                           "  return %5\n"
+                           "}\n",
+                           &cpu, &m);
+    const int64_t map = 64 * 112 * 112 * 4;
+    assert_int_equal(tlc_plan_opening(tlc_func_find(m, "forward"), &cpu), 3);
+    assert_int_equal(place_of(&p, m, 0)->region, TLC_REGION_FIX);
+    assert_int_equal(place_of(&p, m, 1)->region, TLC_REGION_FIX);
+    assert_int_equal(p.fix_infer_bytes, 2 * TLC_FEW * map);
+    assert_int_equal(place_of(&p, m, -1)->region, TLC_REGION_ACT);
+    assert_int_equal(place_of(&p, m, 2)->region, TLC_REGION_ACT);
+    assert_int_not_equal(place_of(&p, m, 2)->offset, place_of(&p, m, -1)->offset);
+    tlc_ctx_fini(&ctx);
+}
+
 static void an_operator_without_kernel_is_named(void **state)
 {
     (void)state;
@@ -385,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_view_keeps_its_buffer),
         cmocka_unit_test(regions_are_those_of_the_runtime),
         cmocka_unit_test(derived_states_come_first_in_fix),
+        cmocka_unit_test(an_opening_keeps_what_its_rounds_share),
         cmocka_unit_test(an_operator_without_kernel_is_named),
         cmocka_unit_test(peak_and_fit_agree),
     };
