@@ -69,7 +69,8 @@ void tlc_emit_banner(const tlc_emission *e, tlc_cwriter *w, const char *file)
         w_options(w, e->spec->command_options);
         tlc_w(w, "\n");
     }
-    tlc_w(w, " * graph   %s (names left out)\n", e->sha256_hex);
+    tlc_w(w, " * graph   %s (names left out)\n *         as emitted %s\n",
+          e->spec->findings->graph_sha256.hex, e->code.hex);
     tlc_w(w,
           " * bytes   constants %" PRId64 ", parameters %" PRId64 ", with optimizer %" PRId64 "\n",
           p->consts_bytes, p->params_bytes, p->vars_bytes);

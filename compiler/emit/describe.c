@@ -255,9 +255,11 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
           e->spec->name, e->spec->name);
     tlc_w(w, "    .version = \"%s\",\n    .target = \"%s\", .precision = \"%s\",\n", TLC_VERSION,
           tlc_emit_target_name(o->target), tlc_emit_precision_name(o->precision));
-    tlc_w(w, "    .graph_sha256 =\n        \"%s\",\n    .max_batch = %" PRId64
+    tlc_w(w, "    .graph_sha256 =\n        \"%s\",\n    .code_sha256 =\n        \"%s\",\n"
+             "    .max_batch = %" PRId64
              ",\n    .n_classes = %" PRId64 ",\n",
-          e->sha256_hex, o->batch, tlc_shape_elems(&e->head->out[0]->shape));
+          e->spec->findings->graph_sha256.hex, e->code.hex, o->batch,
+          tlc_shape_elems(&e->head->out[0]->shape));
     if (needs_two_pictures(e->step))
         tlc_w(w, "    .min_train_batch = 2,\n");
     w_preprocess(w, &e->spec->preprocess);

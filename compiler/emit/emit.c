@@ -79,17 +79,6 @@ static tlc_status find_functions(tlc_ctx *ctx, tlc_emission *e)
     return check_io(ctx, e, e->step);
 }
 
-static const char *hex(tlc_ctx *ctx, const unsigned char *bytes, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    char *text = tlc_arena_alloc(&ctx->arena, 2 * n + 1);
-    for (size_t i = 0; i < n; ++i) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 static tlc_embedded text_file(const char *path, const char *text)
 {
     return (tlc_embedded){ path, (const unsigned char *)text, text ? strlen(text) : 0 };
@@ -148,8 +137,7 @@ tlc_status tlc_emit_texts(tlc_emission *e, tlc_embedded **out, size_t *out_n)
 {
     TLC_TRY(check_name(e->ctx, e->spec->name));
     TLC_TRY(find_functions(e->ctx, e));
-    tlc_emit_hash(e->ctx, e->m, e->sha256);
-    e->sha256_hex = hex(e->ctx, e->sha256, sizeof e->sha256);
+    e->code = tlc_module_sha256(e->m, "");
     *out = make_files(e, out_n);
     if (!*out || !(*out)[*out_n - 1].bytes)
         return tlc_fail(e->ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory for JSON");

@@ -4,8 +4,6 @@
 
 #include "emit.h"
 
-enum { TLC_GRAPH_SHA256_BYTES = 32 };
-
 /* One run of tlc_emit_folder: everything the texts are a function of. */
 typedef struct tlc_emission {
     tlc_ctx *ctx;
@@ -16,8 +14,7 @@ typedef struct tlc_emission {
                                                        * was cut */
     const tlc_node **writer; /* by value id: the node of @step or @update that writes it first of its
                               * operands; NULL: none */
-    unsigned char sha256[TLC_GRAPH_SHA256_BYTES];
-    const char *sha256_hex;
+    tlc_sha256 code; /* the graph as it is emitted: what weights.bin is held against */
 } tlc_emission;
 
 /* --- emit.c ------------------------------------------------------------------ */
@@ -25,12 +22,6 @@ typedef struct tlc_emission {
 /* Every file of the folder but weights.bin, in memory; fills what `e` lacks besides ctx, m, p and
  * spec.  The last is manifest.json.  fails  E_NAME, E_IO, E_MEMORY */
 TLC_MUST_USE tlc_status tlc_emit_texts(tlc_emission *e, tlc_embedded **out, size_t *out_n);
-
-/* --- hash.c ------------------------------------------------------------------ */
-
-/* SHA-256 over the module's structure: globals and nodes by number, types, layouts, attributes.
- * Neither names nor the bytes of weights have a part in it. */
-void tlc_emit_hash(tlc_ctx *ctx, const tlc_module *m, unsigned char out[TLC_GRAPH_SHA256_BYTES]);
 
 /* --- c.c, describe.c: model.c -------------------------------------------------- */
 

@@ -146,7 +146,7 @@ bool tlc_emit_export(const tlc_emission *e, tlc_embedded out[2])
     writer w = begin(e);
     json_t *unfolded = describe_graph(&w, s->unfolded), *folded = describe_graph(&w, s->folded);
     json_t *j = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o}", "schema", "tlc.export-graphs/1",
-                          "graph_sha256", e->sha256_hex, "files", w.files, "unfolded", unfolded,
+                          "code_sha256", e->code.hex, "files", w.files, "unfolded", unfolded,
                           "folded", folded, "bytes", (json_int_t)w.n, "xxh64", hash(w.bytes, w.n));
     char *dump = j ? tlb_json_dump(j, 1) : NULL;
     json_decref(j);

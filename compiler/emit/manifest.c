@@ -212,10 +212,12 @@ static json_t *manifest(const tlc_emission *e, const char *const *files, size_t 
     const tlc_emit_spec *s = e->spec;
     const tlc_findings *f = s->findings;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "schema", "tlc.manifest/1", "name", s->name, "tlc", TLC_VERSION, "target",
         tlc_emit_target_name(s->options->target), "precision",
-        tlc_emit_precision_name(s->options->precision), "graph_sha256", e->sha256_hex, "model",
+        tlc_emit_precision_name(s->options->precision), "graph_sha256",
+        f->graph_sha256.hex, "code_sha256", e->code.hex, "model",
         text(s->model_file), "options", options(e), "preprocess", preprocess(&s->preprocess),
         "trained", strings(f->trained_names, f->n_trained), "params_trained",
         (json_int_t)f->params_trained, "params_frozen", (json_int_t)f->params_frozen, "tensors",

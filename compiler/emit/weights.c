@@ -73,7 +73,7 @@ void tlc_emit_weights(tlc_folder_file *f, const void *emission)
                              .consts_bytes = (uint64_t)e->p->consts_bytes,
                              .params_bytes = (uint64_t)e->p->params_bytes };
     memcpy(h.magic, TLR_WEIGHTS_MAGIC, sizeof h.magic);
-    memcpy(h.graph_sha256, e->sha256, sizeof h.graph_sha256);
+    memcpy(h.code_sha256, e->code.bytes, sizeof h.code_sha256);
     tlc_folder_hole(f, TLR_WEIGHTS_CONSTS_AT);
     h.consts_xxh64 = write_section(e, f, TLC_CONST, e->p->consts_bytes, 0);
     tlc_folder_hole(f, tlr_weights_params_at(h.consts_bytes) - f->at);

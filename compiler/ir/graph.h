@@ -143,6 +143,14 @@ typedef struct tlc_module {
 
 /* --- building ------------------------------------------------------------- */
 
+/* SHA-256 over a module's structure: globals and nodes by number, types, layouts, attributes; and
+ * over `more`.  Neither names nor the bytes of weights have a part in it. */
+typedef struct tlc_sha256 {
+    unsigned char bytes[32];
+    char hex[65];
+} tlc_sha256;
+tlc_sha256 tlc_module_sha256(const tlc_module *m, const char *more);
+
 tlc_module *tlc_module_make(tlc_ctx *ctx, const char *name);
 tlc_func *tlc_func_add(tlc_module *m, const char *name);
 tlc_func *tlc_func_find(const tlc_module *m, const char *name); /* NULL: none */

@@ -59,6 +59,7 @@ typedef struct tlc_findings {
                                  * NULL where none did */
     int bn_folded;
     int bn_frozen, bn_stats, bn_train; /* batch norms by what they do in training */
+    tlc_sha256 graph_sha256;    /* of what is computed, before any target's choices: a run's identity */
     const char *cut_because;    /* why the feature prefix ends where it does */
 } tlc_findings;
 

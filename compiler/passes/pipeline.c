@@ -12,6 +12,7 @@
  *   differentiate   before fuse: operators' gradients know no fused activations' insides.
  *   dce             between, so that what differentiate made and nobody reads does not count
  *                   as a reader where fuse asks for single ones.
+ *   (identity)      of the run, which every target shares: what follows goes by kernels and layouts.
  *   winograd        after differentiate, whose nodes it rewrites; before fuse, so that a sum of
  *                   gradients rides on the convolution that makes one of them.
  *   fuse            after the cut, so that nothing is fused across it: features cross it as
@@ -102,9 +103,16 @@ static int64_t frozen_elems(const tlc_module *m)
     return elems;
 }
 
+static const char *precision_name(const tlc_options *o)
+{
+    return o->precision == TLC_PRECISION_FP64 ? "fp64" : "fp32";
+}
+
 /* What has to happen between the rows of `order` just before `p`. */
 static void before_pass(const tlc_pass *p, tlc_module *m, tlc_pass_env *env)
 {
+    if (p->run == tlc_pass_winograd) /* the first that goes by the target */
+        env->findings->graph_sha256 = tlc_module_sha256(m, precision_name(env->options));
     if (p->run == tlc_pass_fuse)
         env->findings->params_frozen = frozen_elems(m);
     if (p->run == tlc_pass_assign_layouts && env->options->precision == TLC_PRECISION_FP64)

@@ -36,7 +36,7 @@ static bool has_hash(const void *bytes, size_t n, const char *wanted)
 
 static tlb_status load_json(trainer *t, trainer_graph *g)
 {
-    const char *what = "cannot read", *schema, *graph;
+    const char *what = "cannot read", *schema, *code;
     char *path = tlr_cli_beside(JSON_NAME);
     if (!path)
         return trainer_no_memory(t->args);
@@ -45,10 +45,10 @@ static tlb_status load_json(trainer *t, trainer_graph *g)
     if (status != TLB_OK)
         return tlb_error(t->args, status, "E_EXPORT", JSON_NAME, NULL, NULL, "%s", what);
     schema = tlb_json_text(g->json, "schema");
-    graph = tlb_json_text(g->json, "graph_sha256");
+    code = tlb_json_text(g->json, "code_sha256");
     if (!schema || strcmp(schema, SCHEMA) != 0)
         return broken(t, JSON_NAME, "not of this version of tlc");
-    if (!graph || strcmp(graph, tlr_the_model->graph_sha256) != 0)
+    if (!code || strcmp(code, tlr_the_model->code_sha256) != 0)
         return broken(t, JSON_NAME, "of another model");
     return TLB_OK;
 }

@@ -377,6 +377,8 @@ tlb_status trainer_run_begin(trainer_run *r, trainer *t, const trainer_data *d)
             json_object_set_new(r->json, "state", json_string("running"));
             json_object_set_new(r->json, "exit_code", json_null());
             json_object_set_new(r->json, "command", strings(t->argv, t->argc));
+            json_object_set_new(json_object_get(r->json, "model"), "target",
+                                json_string(tlr_the_model->target));
         }
         return status;
     }

@@ -150,7 +150,8 @@ typedef struct tlr_model {
     const char *name;           /* NAME of the compiled folder: the user's option */
     const char *version;        /* of tlc */
     const char *target, *precision; /* "cpu" "fp32" */
-    const char *graph_sha256;   /* hex; over the IR without names */
+    const char *graph_sha256;   /* hex; what is computed and trained, whatever the target: a run's */
+    const char *code_sha256;    /* hex; the same with this target's kernels and layouts: weights.bin's */
     int max_batch;
     int min_train_batch;        /* 2 where a batch norm has one value a channel of a picture; else 0 */
     int n_classes;              /* elements of the output of one picture */
@@ -195,7 +196,7 @@ typedef struct tlr_weights_header {
     uint32_t trained;           /* 1: every param is in the file */
     uint64_t consts_bytes, params_bytes, labels_bytes; /* labels: class names in order, each NUL-terminated */
     uint64_t consts_xxh64, params_xxh64;
-    uint8_t graph_sha256[8];    /* first 8 bytes: is this file of this model? */
+    uint8_t code_sha256[8];     /* first 8 bytes: is this file of this model? */
 } tlr_weights_header;
 /* Offset of the params section. */
 static inline uint64_t tlr_weights_params_at(uint64_t consts_bytes)

@@ -27,11 +27,11 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
 }
 
-static void graph_bytes(const tlr_model *m, uint8_t out[8])
+static void code_bytes(const tlr_model *m, uint8_t out[8])
 {
     for (int i = 0; i < 8; ++i)
-        out[i] = (uint8_t)(hex_digit(m->graph_sha256[2 * i]) << 4 |
-                           hex_digit(m->graph_sha256[2 * i + 1]));
+        out[i] = (uint8_t)(hex_digit(m->code_sha256[2 * i]) << 4 |
+                           hex_digit(m->code_sha256[2 * i + 1]));
 }
 
 void tlr_weights_header_make(tlr_weights_header *h, const tlr_model *m, const void *consts,
@@ -47,7 +47,7 @@ void tlr_weights_header_make(tlr_weights_header *h, const tlr_model *m, const vo
     h->labels_bytes = labels_bytes;
     h->consts_xxh64 = XXH64(consts, (size_t)m->consts_bytes, 0);
     h->params_xxh64 = rest_hash(params, (size_t)m->params_bytes, labels, labels_bytes, h->trained);
-    graph_bytes(m, h->graph_sha256);
+    code_bytes(m, h->code_sha256);
 }
 
 const char *tlr_weights_consts(const void *bytes)
@@ -132,12 +132,12 @@ static int sums_right(const tlr_model *m, const tlr_weights_header *h, const voi
 tlr_status tlr_weights_check(const tlr_model *m, const void *bytes, size_t n, int need_trained)
 {
     tlr_weights_header h;
-    uint8_t graph[8];
+    uint8_t code[8];
     if (n < TLR_WEIGHTS_CONSTS_AT || memcmp(bytes, TLR_WEIGHTS_MAGIC, sizeof h.magic) != 0)
         return TLR_E_MALFORMED;
     memcpy(&h, bytes, sizeof h);
-    graph_bytes(m, graph);
-    if (h.abi != TLR_ABI || memcmp(h.graph_sha256, graph, sizeof graph) != 0)
+    code_bytes(m, code);
+    if (h.abi != TLR_ABI || memcmp(h.code_sha256, code, sizeof code) != 0)
         return TLR_E_UNSUPPORTED;
     uint64_t end = sections_end(m, &h);
     int padded = end == TLR_WEIGHTS_CONSTS_AT + h.consts_bytes &&

@@ -195,7 +195,8 @@ static tlb_status prepare_memory(tlr_trainer *t)
 
 /* --- the cache ---------------------------------------------------------------------------- */
 
-/* Hash of all that decides a row besides the sample's content. */
+/* Hash of all that decides a row besides the sample's content.  Targets round differently, so each
+ * has rows of its own: a run's numbers must not depend on who filled the cache. */
 static tlr_content_key model_key(const tlr_trainer *t)
 {
     const tlr_model *m = t->model;
@@ -203,7 +204,7 @@ static tlr_content_key model_key(const tlr_trainer *t)
     memcpy(&h, t->weights, sizeof h);
     XXH3_state_t s;
     XXH3_128bits_reset(&s);
-    XXH3_128bits_update(&s, m->graph_sha256, strlen(m->graph_sha256) + 1);
+    XXH3_128bits_update(&s, m->code_sha256, strlen(m->code_sha256) + 1);
     XXH3_128bits_update(&s, m->version, strlen(m->version) + 1);
     XXH3_128bits_update(&s, m->target, strlen(m->target) + 1);
     XXH3_128bits_update(&s, m->precision, strlen(m->precision) + 1);

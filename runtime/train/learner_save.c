@@ -14,12 +14,12 @@
 #include <xxhash.h>
 
 #define MAGIC "tlct\r\n\x1a\n"
-enum { VERSION = 1, GRAPH_BYTES = 64 };
+enum { VERSION = 1, CODE_BYTES = 64 };
 
 typedef struct header {
     char magic[8];
     uint32_t version, what;
-    char graph_sha256[GRAPH_BYTES];
+    char code_sha256[CODE_BYTES];
     uint64_t seed, payload_bytes;
     int64_t n_train, epoch, position, step, correct, has_best, best_epoch, best_step;
     double loss_sum, best_accuracy, best_loss;
@@ -51,7 +51,7 @@ static header make_header(const tlr_learner *l, tlr_saved what)
     memcpy(h.magic, MAGIC, sizeof h.magic);
     h.version = VERSION;
     h.what = what;
-    memcpy(h.graph_sha256, t->model->graph_sha256, GRAPH_BYTES);
+    memcpy(h.code_sha256, t->model->code_sha256, CODE_BYTES);
     h.payload_bytes = payload_bytes(t->model, what);
     if (what == TLR_SAVED_STATE) {
         h.seed = t->config.seed;
@@ -210,7 +210,7 @@ static tlr_status check_bytes(tlr_learner *l, const void *bytes, size_t n, heade
     memcpy(h, bytes, sizeof *h);
     if (h->version != VERSION)
         return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved by another version of tlc");
-    if (memcmp(h->graph_sha256, m->graph_sha256, GRAPH_BYTES) != 0)
+    if (memcmp(h->code_sha256, m->code_sha256, CODE_BYTES) != 0)
         return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved from another network");
     if (h->what > TLR_SAVED_STATE || h->payload_bytes != payload_bytes(m, (tlr_saved)h->what) ||
         n - sizeof *h != h->payload_bytes)

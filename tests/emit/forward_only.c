@@ -1,6 +1,7 @@
 /* small: model.c, written by tlc 0.1.0, target ref, precision fp32.  Do not edit.
  * options --replace-head 2
- * graph   37e9ea582d95252cbfbaa87db3beb112ab6359f1933dc55d9d8721a2db186de4 (names left out)
+ * graph   0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef (names left out)
+ *         as emitted f64a7bf3fbd79cd8ac666d01592017baa2f0b7984bb9bfeda012be6e659804bd
  * bytes   constants 128, parameters 0, with optimizer 0
  *         activations a picture 128, training 128; fixed 0, training 0; scratch a worker 0
  * n41_conv2d computes value %41, which lies at AT_41; S41 is its shape.
@@ -73,7 +74,9 @@ const tlr_model small_model = {
     .version = "0.1.0",
     .target = "ref", .precision = "fp32",
     .graph_sha256 =
-        "37e9ea582d95252cbfbaa87db3beb112ab6359f1933dc55d9d8721a2db186de4",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    .code_sha256 =
+        "f64a7bf3fbd79cd8ac666d01592017baa2f0b7984bb9bfeda012be6e659804bd",
     .max_batch = 4,
     .n_classes = 3,
     .preprocess = { .kind = TLR_PREPROCESS_PICTURE, .resize_short = 9, .resize_h = 0, .resize_w = 0,

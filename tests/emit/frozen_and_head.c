@@ -1,6 +1,7 @@
 /* small: model.c, written by tlc 0.1.0, target ref, precision fp32.  Do not edit.
  * options --replace-head 2
- * graph   060346204733b8eaae6d8e266b606659ffd8fa401145999f7ffc9096872775cc (names left out)
+ * graph   0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef (names left out)
+ *         as emitted b1a85e51338cf9e999962a778ec973c8eb6769abd9fd31f810432c4d65183f3c
  * bytes   constants 192, parameters 128, with optimizer 192
  *         activations a picture 768, training 320; fixed 0, training 64; scratch a worker 0
  * n41_conv2d computes value %41, which lies at AT_41; S41 is its shape.
@@ -184,7 +185,9 @@ const tlr_model small_model = {
     .version = "0.1.0",
     .target = "ref", .precision = "fp32",
     .graph_sha256 =
-        "060346204733b8eaae6d8e266b606659ffd8fa401145999f7ffc9096872775cc",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    .code_sha256 =
+        "b1a85e51338cf9e999962a778ec973c8eb6769abd9fd31f810432c4d65183f3c",
     .max_batch = 4,
     .n_classes = 2,
     .preprocess = { .kind = TLR_PREPROCESS_PICTURE, .resize_short = 9, .resize_h = 0, .resize_w = 0,

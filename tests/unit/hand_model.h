@@ -77,6 +77,7 @@ static const tlr_model hand_model = {
     .target = "cpu",
     .precision = "fp32",
     .graph_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    .code_sha256 = "89abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234567",
     .max_batch = 8,
     .n_classes = HAND_K,
     .preprocess = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4,

@@ -95,7 +95,9 @@ static int entries(const char *folder)
 
 static const char *const two_trained[] = { "fc.w", "fc.b" };
 static const tlc_findings findings = { .params_frozen = 37, .params_trained = 8,
-                                       .trained_names = two_trained, .n_trained = 2 };
+                                       .trained_names = two_trained, .n_trained = 2,
+                                       .graph_sha256.hex = "0123456789abcdef" "0123456789abcdef"
+                                                           "0123456789abcdef" "0123456789abcdef" };
 
 typedef struct compiled {
     tlc_ctx ctx;

@@ -410,7 +410,7 @@ static void test_damaged(void **state)
         assert_int_equal(tlr_learner_load(l, saved, i), TLR_E_MALFORMED);
     assert_int_equal(save(l, TLR_SAVED_STATE, now), n);
     assert_memory_equal(now, saved, n);
-    w->model.graph_sha256 = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    w->model.code_sha256 = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     assert_int_equal(tlr_learner_load(l, saved, n), TLR_E_UNSUPPORTED);
     assert_non_null(strstr(tlr_learner_message(l), "another network"));
     tlr_learner_close(l);

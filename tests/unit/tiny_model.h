@@ -119,6 +119,7 @@ static const char *const tiny_names[] = { "conv.weight", "fc.weight",   "fc.bias
 static const tlr_model tiny_model = {
     .abi = TLR_ABI, .name = "tiny", .version = "0.1.0", .target = "ref", .precision = "fp32",
     .graph_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    .code_sha256 = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100",
     .max_batch = TINY_BATCH, .n_classes = TINY_K,
     .features = { tiny_features, 1, 1, { TINY_IO(TLR_F32, TINY_IN, TINY_X) },
                   { TINY_IO(TLR_F32, TINY_F, TINY_FEATURES) } },

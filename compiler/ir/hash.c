@@ -1,17 +1,17 @@
 /* hash.c: the identity of a graph.
  *
- * A weights file is held against the compiled code by this hash, so it covers what the code and
- * the places of weights depend on, and nothing that a file's author may choose freely: values
- * count in order of appearance, names do not occur.
+ * It covers what code and the places of weights depend on, and nothing that a file's author may
+ * choose freely: values count in order of appearance, names do not occur.
  */
-#include "emit_parts.h"
+#include "graph.h"
+#include "op.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <nettle/sha2.h>
-#include <string.h>
+#include <stdio.h>
 
 typedef struct hasher {
-    tlc_ctx *ctx;
     struct sha256_ctx sha;
     int *number; /* by value id: order of appearance, from 1; 0: not seen */
     int n_seen;
@@ -93,17 +93,26 @@ static void func_text(hasher *h, const tlc_func *f)
     flush(h);
 }
 
-void tlc_emit_hash(tlc_ctx *ctx, const tlc_module *m, unsigned char out[TLC_GRAPH_SHA256_BYTES])
+static void take_digest(hasher *h, tlc_sha256 *out)
 {
-    hasher h = { .ctx = ctx,
-                 .number = TLC_NEW_ARRAY(&ctx->arena, int, m->n_values),
-                 .w = tlc_cwriter_make(&ctx->arena) };
+    sha256_digest(&h->sha, sizeof out->bytes, out->bytes);
+    for (size_t i = 0; i < sizeof out->bytes; ++i)
+        snprintf(out->hex + 2 * i, 3, "%02x", out->bytes[i]);
+}
+
+tlc_sha256 tlc_module_sha256(const tlc_module *m, const char *more)
+{
+    tlc_sha256 out;
+    hasher h = { .number = TLC_NEW_ARRAY(&m->ctx->arena, int, m->n_values),
+                 .w = tlc_cwriter_make(&m->ctx->arena) };
     sha256_init(&h.sha);
+    tlc_w(&h.w, "%s\n", more);
     for (size_t i = 0; i < m->n_globals; ++i) {
         value_text(&h, m->globals[i]);
         flush(&h);
     }
     for (const tlc_func *f = m->first_func; f; f = f->next)
         func_text(&h, f);
-    sha256_digest(&h.sha, TLC_GRAPH_SHA256_BYTES, out);
+    take_digest(&h, &out);
+    return out;
 }

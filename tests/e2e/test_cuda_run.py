@@ -1,0 +1,109 @@
+"""Runs of a folder of target cuda, on the emulated device: begun on one target and gone on with on another."""
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+
+import nets
+import test_cuda
+from common import SOURCE, TLC, WORK, check, compiled, finish, run, sha256, steps
+
+ALLOWED = 1e-4  # of the loss of an epoch; what two targets round differently is about 1e-6
+EPOCHS = 4
+DATA = f"{WORK}/cuda_run_x.npy,{WORK}/cuda_run_y.npy"
+
+
+def network():
+    """What each target lays out and computes in its own way: a frozen stem, a 3x3 layer of stride 1 (Winograd's on
+    the CPU), a batch norm, dropout, a linear layer.  Values from a file."""
+    path, values = os.path.join(WORK, "cuda_run.tir"), os.path.join(WORK, "cuda_run.bin")
+    n = nets.Net("run", (3, 16, 16), values="cuda_run.bin")
+    x = n.relu(n.conv("x", "stem", 16, 3, stride=2, pad=1))
+    x = n.relu(n.norm(n.conv(x, "conv", 32, 3, pad=1, bias=False), "bn"))
+    x = n.relu(n.conv(x, "wide", 24, 3, stride=2, pad=1))
+    x = n.dropout(n.flatten(x), 0.25)
+    with open(path, "w") as f:
+        f.write(n.text(n.linear(x, "fc", 3)))
+    random = np.random.default_rng(1)
+    np.concatenate([np.full(shape, name.endswith("running_var")) if "running" in name else
+                    np.full(shape, 1) if name == "bn.weight" else
+                    random.standard_normal(shape).ravel() * (2 / max(1, np.prod(shape[1:]))) ** 0.5
+                    for name, shape in ((name, tuple(shape)) for name, shape in n.index)]).astype(np.float32).tofile(values)
+    return path
+
+
+def folder_of(source, target, *options):
+    return compiled(source, f"cuda_run_{target}", "--target", target, "--batch", 8, "--optimizer", "adamw", "--freeze", "*",
+                    "--unfreeze", "conv*", "--unfreeze", "bn*", "--unfreeze", "wide*", "--unfreeze", "fc*", *options)
+
+
+def identities(folders):
+    m = {t: json.load(open(os.path.join(f, "manifest.json"))) for t, f in folders.items()}
+    check(len({x["graph_sha256"] for x in m.values()}) == 1, "the graph is the same, whatever the target")
+    check(len({x["code_sha256"] for x in m.values()}) == len(m), "what is emitted of it is not")
+
+
+def train(folder, out, *options, code=0):
+    return run(f"{folder}/trainer", "train", "--data", DATA, "--valid", 0.25, "--seed", 5, "--lr", 0.003, "--out", out,
+               "--cache-dir", f"{WORK}/cuda_run_cache", "-q", *options, code=code)
+
+
+def train_over(name, *folders):
+    """A run whose epochs are trained by one folder after another; the losses of its epochs and its last weights."""
+    out = os.path.join(WORK, f"cuda_run_{name}")
+    shutil.rmtree(out, ignore_errors=True)
+    for i, folder in enumerate(folders):
+        file = os.path.join(out, "run.json")
+        if i > 0: # the run as it would stand if it had been asked for more epochs and stopped
+            j = json.load(open(file))
+            j["options"]["epochs"] = i + 1
+            with open(file, "w") as f:
+                json.dump(j, f)
+        train(folder, out, *(["--resume"] if i > 0 else ["--epochs", 1]))
+    losses = [[s["train_loss"], s["valid_loss"]] for s in steps(out) if s["type"] == "epoch"]
+    last = json.load(open(os.path.join(out, "last.json")))
+    return np.array(losses), sha256(os.path.join(out, last["file"])), out
+
+
+def interchange(folders):
+    cpu, cuda = folders["cpu"], folders["cuda"]
+    whole = os.path.join(WORK, "cuda_run_whole")
+    shutil.rmtree(whole, ignore_errors=True)
+    train(cpu, whole, "--epochs", EPOCHS)
+    want, bits, _ = train_over("same", *[cpu] * EPOCHS)
+    last = json.load(open(os.path.join(whole, "last.json")))
+    check(sha256(os.path.join(whole, last["file"])) == bits, "cpu gone on with on cpu: the same bits")
+    got, other, out = train_over("both", cpu, cpu, cuda, cpu)
+    off = np.max(np.abs(got - want) / want) if got.shape == want.shape else np.inf
+    check(off <= ALLOWED and other != bits, f"cpu, cpu, cuda, cpu: losses of epochs are off by {off:.1e}, allowed {ALLOWED:.0e}")
+    accuracy = [json.loads(run(f"{f}/trainer", "eval", "--data", DATA, "--run", out, "--json").stdout)["accuracy"] for f in (cpu, cuda)]
+    check(accuracy[0] == accuracy[1], f"eval of the run by both: {accuracy}")
+    got, _, _ = train_over("begun", cuda, cpu, cpu, cuda)
+    off = np.max(np.abs(got - want) / want) if got.shape == want.shape else np.inf
+    check(off <= ALLOWED, f"cuda, cpu, cpu, cuda: losses of epochs are off by {off:.1e}, allowed {ALLOWED:.0e}")
+    check(len(os.listdir(f"{WORK}/cuda_run_cache")) == 2, "each target has features of its own in the cache")
+    p = train(compiled(os.path.join(SOURCE, "tests/e2e/mlp.tir"), "cuda_run_other", "--target", "cpu"), out, "--resume", code=5)
+    check("run of another model" in p.stderr, f"another network: {p.stderr.strip()}")
+    p = train(folder_of(os.path.join(WORK, "cuda_run.tir"), "cpu", "--label-smoothing", 0.1), out, "--resume", code=5)
+    check("run of another model" in p.stderr, f"other options: {p.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    os.makedirs(WORK, exist_ok=True)
+    if not shutil.which("g++"):
+        print("skipped: no g++")
+        sys.exit(77)
+    test_cuda.libraries()
+    test_cuda.with_device()
+    random = np.random.default_rng(2)
+    labels = np.arange(64) % 3
+    np.save(f"{WORK}/cuda_run_x.npy", (random.standard_normal((64, 3, 16, 16)) + labels[:, None, None, None]).astype(np.float32))
+    np.save(f"{WORK}/cuda_run_y.npy", labels)
+    shutil.rmtree(f"{WORK}/cuda_run_cache", ignore_errors=True)
+    source = network()
+    folders = {target: folder_of(source, target) for target in ("cpu", "cuda")}
+    identities(folders)
+    interchange(folders)
+    finish()
