@@ -40,6 +40,7 @@ typedef struct tlc_compilation {
     tlc_after_pass_fn *after; /* also told after each pass; NULL */
     void *after_self;
     tlc_onnx_graph *unfolded, *folded; /* for `trainer export` */
+    const struct tlc_compilation *cpu; /* target cuda: the same for the processor; NULL: none */
 } tlc_compilation;
 
 /* Import a->inputs[0] and run the pipeline and the planner; options are set before. */

@@ -49,9 +49,9 @@ static bool has_initialisers(const tlc_module *m)
     return false;
 }
 
-tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
+/* after: pass whose result is printed; NULL: none. */
+static tlc_status build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c, const char *after)
 {
-    const char *after = tlb_text(a, TLB_OPT_DUMP_AFTER);
     if (after && !tlc_pass_find(after))
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--dump-after: no pass %s",
                         tlc_quote_name(ctx, after));
@@ -69,6 +69,28 @@ tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
     TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, after_pass, &(watch){ after, ctx, c }));
     TLC_TRY(tlc_plan_make(ctx, c->module, &c->options, &c->plan));
     ctx->where[0] = '\0';
+    return TLC_OK;
+}
+
+tlc_status tlc_cli_build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c)
+{
+    return build(ctx, a, c, NULL);
+}
+
+/* The processor's version of `c`, from the file again: passes change a module where it lies.  What
+ * there was to warn of was said the first time. */
+static tlc_status build_for_cpu(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c,
+                                tlc_compilation *cpu)
+{
+    size_t said = ctx->n_diags;
+    TLC_TRY(tlc_cli_options(ctx, a, &cpu->options));
+    cpu->options.target = TLC_TARGET_CPU;
+    cpu->options.batch = c->options.batch;
+    ctx->folded_bytes = ctx->weights_bytes = 0;
+    ctx->file = a->inputs[0];
+    TLC_TRY(build(ctx, a, cpu, NULL));
+    ctx->n_diags = said;
+    c->cpu = cpu;
     return TLC_OK;
 }
 
@@ -125,8 +147,8 @@ static const tlc_origin *list_origins(tlc_ctx *ctx, const tlc_file *first, size_
     return list;
 }
 
-tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
-                        const char *name, const char *command_options, int *out_files)
+static tlc_emit_spec make_spec(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
+                               const char *name, const char *command_options)
 {
     const char *slash = strrchr(c->path, '/');
     tlc_emit_spec spec = {
@@ -141,6 +163,19 @@ tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_
         .folded = c->folded,
     };
     spec.origins = list_origins(ctx, &c->file, &spec.n_origins);
+    return spec;
+}
+
+tlc_status tlc_cli_emit(tlc_ctx *ctx, const tlc_compilation *c, const char *out_dir,
+                        const char *name, const char *command_options, int *out_files)
+{
+    tlc_emit_spec spec = make_spec(ctx, c, out_dir, name, command_options), cpu_spec;
+    tlc_emit_cpu cpu;
+    if (c->cpu) {
+        cpu_spec = make_spec(ctx, c->cpu, out_dir, name, command_options);
+        cpu = (tlc_emit_cpu){ c->cpu->module, &c->cpu->plan, &cpu_spec };
+        spec.cpu = &cpu;
+    }
     sigset_t before;
     tlc_cli_hold_signals(&before);
     tlc_status status = tlc_emit_folder(ctx, c->module, &c->plan, &spec, out_files);
@@ -190,9 +225,12 @@ tlc_status tlc_cli_compile(tlc_ctx *ctx, const tlb_args *a)
     TLC_TRY(tlc_cli_options(ctx, a, &c.options));
     if (out_dir)
         TLC_TRY(check_input_outside(ctx, a->inputs[0], out_dir));
-    tlc_status status = tlc_cli_build(ctx, a, &c);
+    tlc_status status = build(ctx, a, &c, tlb_text(a, TLB_OPT_DUMP_AFTER));
     if (!status)
         status = fit_batch(ctx, a, &c);
+    tlc_compilation cpu = { 0 };
+    if (!status && out_dir && c.options.target == TLC_TARGET_CUDA)
+        status = build_for_cpu(ctx, a, &c, &cpu);
     int files = 0;
     if (!status && out_dir) {
         ctx->file = NULL;
@@ -201,6 +239,7 @@ tlc_status tlc_cli_compile(tlc_ctx *ctx, const tlb_args *a)
         if (!status && !a->quiet)
             tlc_cli_report(ctx, a, &c, out_dir, files);
     }
+    tlc_file_unmap(&cpu.file);
     tlc_file_unmap(&c.file);
     return status;
 }

@@ -160,7 +160,8 @@ static void w_variables(const tlc_emission *e, tlc_cwriter *w, const tlc_sources
           "ALL_CFLAGS = $(CFLAGS) $(ARCH) -std=gnu11 -ffp-contract=off -Wall -Wextra\n"
           "override CPPFLAGS += -I.");
     w_folders(w, s, " \\\n    -I");
-    tlc_w(w, "\n\nLIBRARY = lib%s.a\nLIBRARY_SRC = model.c", e->spec->name);
+    tlc_w(w, "\n\nLIBRARY = lib%s.a\nLIBRARY_SRC = model.c%s", e->spec->name,
+          e->cpu ? " model_cpu.c" : "");
     w_files(w, e, s, PART_LIBRARY, " \\\n    ");
     if (e->step) {
         tlc_w(w, "\nTRAIN_LIBRARY = lib%s_train.a\nTRAIN_SRC =", e->spec->name);
@@ -234,7 +235,7 @@ const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
               "include_directories(.",
           TLC_VERSION);
     w_folders(&w, s, "\n    ");
-    tlc_w(&w, ")\nadd_library(compiled_model STATIC model.c");
+    tlc_w(&w, ")\nadd_library(compiled_model STATIC model.c%s", e->cpu ? " model_cpu.c" : "");
     w_files(&w, e, s, PART_LIBRARY, "\n    ");
     tlc_w(&w, ")\nset_target_properties(compiled_model PROPERTIES OUTPUT_NAME %s)\n"
               "target_link_libraries(compiled_model pthread m",

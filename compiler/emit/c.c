@@ -340,7 +340,7 @@ const char *tlc_emit_model_c(const tlc_emission *e)
 {
     tlc_cwriter w = tlc_cwriter_make(&e->ctx->arena);
     writer g = { .e = e, .w = &w };
-    tlc_emit_banner(e, &w, "model.c");
+    tlc_emit_banner(e, &w, "model.c"); /* model_cpu.c of a folder for a device too */
     if (e->spec->options->target == TLC_TARGET_CUDA) {
         tlc_emit_cuda_host(e, &w);
         tlc_emit_descriptor(e, &w);

@@ -251,8 +251,8 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
     const tlc_options *o = e->spec->options;
     w_tensors(e, w);
     int n_values = w_values(e, w);
-    tlc_w(w, "const tlr_model %s_model = {\n    .abi = TLR_ABI,\n    .name = \"%s\",\n",
-          e->spec->name, e->spec->name);
+    tlc_w(w, "const tlr_model %s = {\n    .abi = TLR_ABI,\n    .name = \"%s\",\n",
+          e->symbol, e->spec->name);
     tlc_w(w, "    .version = \"%s\",\n    .target = \"%s\", .precision = \"%s\",\n", TLC_VERSION,
           tlc_emit_target_name(o->target), tlc_emit_precision_name(o->precision));
     tlc_w(w, "    .graph_sha256 =\n        \"%s\",\n    .code_sha256 =\n        \"%s\",\n"
@@ -284,24 +284,28 @@ void tlc_emit_descriptor(const tlc_emission *e, tlc_cwriter *w)
 const char *tlc_emit_header(const tlc_emission *e)
 {
     const char *name = e->spec->name;
+    const char *cpu = !e->cpu ? "" : tlc_arena_printf(
+        &e->ctx->arena,
+        "/* The same on the processor that calls; its weights are cpu/weights.bin. */\n"
+        "extern const struct tlr_model %s;\n", e->cpu->symbol);
     return tlc_arena_printf(
         &e->ctx->arena,
         "/* %s.h: the network that tlc %s compiled; tlr.h says how to run it.  Do not edit. */\n"
         "#ifndef TLC_%s_MODEL_H\n#define TLC_%s_MODEL_H\n\n#include \"tlr.h\"\n\n"
         "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-        "extern const struct tlr_model %s_model;\n\n"
+        "extern const struct tlr_model %s;\n%s\n"
         "#ifdef __cplusplus\n}\n#endif\n#endif\n",
-        name, TLC_VERSION, name, name, name);
+        name, TLC_VERSION, name, name, e->symbol, cpu);
 }
 
 const char *tlc_emit_the_model_c(const tlc_emission *e)
 {
-    const char *name = e->spec->name;
     return tlc_arena_printf(
         &e->ctx->arena,
         "/* the_model.c: the network that the programs of this folder hold.  Do not edit. */\n"
-        "#include \"%s.h\"\n\n"
-        "extern const struct tlr_model *const tlr_the_model;\n"
-        "const struct tlr_model *const tlr_the_model = &%s_model;\n",
-        name, name);
+        "#include \"%s.h\"\n\n#include <stddef.h>\n\n"
+        "extern const struct tlr_model *tlr_the_model, *const tlr_the_cpu_model;\n"
+        "const struct tlr_model *tlr_the_model = &%s;\n"
+        "const struct tlr_model *const tlr_the_cpu_model = %s%s;\n",
+        e->spec->name, e->symbol, e->cpu ? "&" : "", e->cpu ? e->cpu->symbol : "NULL");
 }

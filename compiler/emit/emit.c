@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 10 };
+enum { MAX_NAME_BYTES = 64, OWN_TEXTS = 14 };
 
 /* The name becomes part of symbols and file names; ours begin with tlr, tlk, tlb, tlc. */
 static tlc_status check_name(tlc_ctx *ctx, const char *name)
@@ -89,16 +89,57 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Paths of the folder, sorted; weights.bin and manifest.json besides `files`. */
-static const char **list_paths(tlc_ctx *ctx, const tlc_embedded *files, size_t n)
+/* Paths of the folder, sorted: those of `files`, and what is written besides. */
+static const char **list_paths(const tlc_emission *e, const tlc_embedded *files, size_t n,
+                               size_t *out_n)
 {
-    const char **paths = TLC_NEW_ARRAY(&ctx->arena, const char *, n + 2);
+    const char **paths = TLC_NEW_ARRAY(&e->ctx->arena, const char *, n + 3);
     for (size_t i = 0; i < n; ++i)
         paths[i] = files[i].path;
-    paths[n] = "weights.bin";
-    paths[n + 1] = "manifest.json";
-    qsort(paths, n + 2, sizeof *paths, by_text);
+    paths[n++] = "weights.bin";
+    paths[n++] = "manifest.json";
+    if (e->cpu)
+        paths[n++] = "cpu/weights.bin";
+    qsort(paths, n, sizeof *paths, by_text);
+    *out_n = n;
     return paths;
+}
+
+/* export.json and export.bin at `files`; false: out of memory. */
+static bool add_export(const tlc_emission *e, tlc_embedded *files, size_t *n)
+{
+    if (!e->step || !e->spec->unfolded)
+        return true;
+    bool made = tlc_emit_export(e, &files[*n]);
+    *n += made ? 2 : 0;
+    return made;
+}
+
+/* What the processor's version adds; false: out of memory. */
+static bool add_cpu(const tlc_emission *e, tlc_embedded *files, size_t *n)
+{
+    size_t n_paths, first = *n;
+    if (!e->cpu)
+        return true;
+    if (!add_export(e->cpu, files, n))
+        return false;
+    const char **paths = list_paths(e->cpu, &files[first], *n - first, &n_paths);
+    files[*n] = text_file("manifest.json", tlc_emit_manifest(e->cpu, paths, n_paths));
+    bool made = files[(*n)++].bytes != NULL;
+    for (size_t i = first; i < *n; ++i)
+        files[i].path = tlc_arena_printf(&e->ctx->arena, "cpu/%s", files[i].path);
+    files[(*n)++] = text_file("model_cpu.c", tlc_emit_model_c(e->cpu));
+    return made;
+}
+
+static void add_kernels(const tlc_emission *e, const tlc_sources *sources, tlc_embedded *files,
+                        size_t *n)
+{
+    if (e->spec->options->target != TLC_TARGET_CUDA)
+        return;
+    const char *cu = tlc_emit_model_cu(e);
+    files[(*n)++] = text_file("model.cu", cu);
+    files[(*n)++] = text_file("src/model_cu.h", tlc_emit_model_cu_h(e, cu, sources));
 }
 
 /* Every file but weights.bin; NULL: out of memory. */
@@ -107,37 +148,49 @@ static tlc_embedded *make_files(const tlc_emission *e, size_t *out_n)
     tlc_arena *arena = &e->ctx->arena;
     tlc_sources sources = tlc_emit_sources(e);
     tlc_embedded *files = TLC_NEW_ARRAY(arena, tlc_embedded, sources.n + OWN_TEXTS);
-    size_t n = 0;
+    size_t n = 0, n_paths;
     files[n++] = text_file("model.c", tlc_emit_model_c(e));
     files[n++] = text_file(tlc_arena_printf(arena, "%s.h", e->spec->name), tlc_emit_header(e));
     files[n++] = text_file("Makefile", tlc_emit_makefile(e, &sources));
     files[n++] = text_file("CMakeLists.txt", tlc_emit_cmake(e, &sources));
     files[n++] = text_file("src/the_model.c", tlc_emit_the_model_c(e));
-    if (e->spec->options->target == TLC_TARGET_CUDA) {
-        const char *cu = tlc_emit_model_cu(e);
-        files[n++] = text_file("model.cu", cu);
-        files[n++] = text_file("src/model_cu.h", tlc_emit_model_cu_h(e, cu, &sources));
-    }
+    add_kernels(e, &sources, files, &n);
     for (size_t i = 0; i < sources.n; ++i) {
         files[n] = *sources.file[i];
         files[n++].path = tlc_arena_printf(arena, "src/%s", sources.file[i]->path);
     }
-    if (e->step && e->spec->unfolded) {
-        if (!tlc_emit_export(e, &files[n]))
-            return NULL;
-        n += 2;
-    }
-    const char **paths = list_paths(e->ctx, files, n);
-    files[n] = text_file("manifest.json", tlc_emit_manifest(e, paths, n + 2));
+    if (!add_export(e, files, &n) || !add_cpu(e, files, &n))
+        return NULL;
+    const char **paths = list_paths(e, files, n, &n_paths);
+    files[n] = text_file("manifest.json", tlc_emit_manifest(e, paths, n_paths));
     *out_n = n + 1;
     return files;
+}
+
+static tlc_status prepare(tlc_emission *e, const char *ending)
+{
+    e->symbol = tlc_arena_printf(&e->ctx->arena, "%s%s", e->spec->name, ending);
+    TLC_TRY(find_functions(e->ctx, e));
+    e->code = tlc_module_sha256(e->m, "");
+    return TLC_OK;
+}
+
+static tlc_status prepare_cpu(tlc_emission *e)
+{
+    const tlc_emit_cpu *c = e->spec->cpu;
+    if (!c)
+        return TLC_OK;
+    tlc_emission *cpu = TLC_NEW(&e->ctx->arena, tlc_emission);
+    *cpu = (tlc_emission){ .ctx = e->ctx, .m = c->module, .p = c->plan, .spec = c->spec };
+    e->cpu = cpu;
+    return prepare(cpu, "_cpu_model");
 }
 
 tlc_status tlc_emit_texts(tlc_emission *e, tlc_embedded **out, size_t *out_n)
 {
     TLC_TRY(check_name(e->ctx, e->spec->name));
-    TLC_TRY(find_functions(e->ctx, e));
-    e->code = tlc_module_sha256(e->m, "");
+    TLC_TRY(prepare(e, "_model"));
+    TLC_TRY(prepare_cpu(e));
     *out = make_files(e, out_n);
     if (!*out || !(*out)[*out_n - 1].bytes)
         return tlc_fail(e->ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory for JSON");
@@ -151,7 +204,10 @@ tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,
     tlc_embedded *files;
     size_t n_files;
     TLC_TRY(tlc_emit_texts(&e, &files, &n_files));
-    TLC_TRY(tlc_folder_write(ctx, spec->out_dir, files, n_files, tlc_emit_weights, &e));
-    *out_files = (int)n_files + 1;
+    const tlc_folder_stream weights[] = { { "weights.bin", tlc_emit_weights, &e },
+                                          { "cpu/weights.bin", tlc_emit_weights, e.cpu } };
+    size_t n_weights = e.cpu ? 2 : 1;
+    TLC_TRY(tlc_folder_write(ctx, spec->out_dir, files, n_files, weights, n_weights));
+    *out_files = (int)(n_files + n_weights);
     return TLC_OK;
 }

@@ -42,14 +42,24 @@ typedef struct tlc_emit_spec {
     const tlc_onnx_graph *unfolded, *folded; /* NULL: no export.json */
     const tlc_origin *origins;
     size_t n_origins;
+    const struct tlc_emit_cpu *cpu; /* NULL: none */
 } tlc_emit_spec;
+
+/* Of a folder for a device: the same network for the processor, which the programs run instead
+ * where they are asked to (--device).  Its layouts are its own, so it has its own weights.bin. */
+typedef struct tlc_emit_cpu {
+    const tlc_module *module;
+    const tlc_plan *plan;
+    const tlc_emit_spec *spec;
+} tlc_emit_cpu;
 
 /**
  * Write the whole folder under a temporary name beside it, fsync, then put it in place of an
  * earlier one (replaced whole; only if it holds our manifest.json).
  * Output: model.c, NAME.h, weights.bin, manifest.json, Makefile, CMakeLists.txt, src/ (kernels and
- * runtime used); of a network that is trained, export.json and export.bin.  A pure function of
- * module, plan and spec.
+ * runtime used); of a network that is trained, export.json and export.bin.  With spec->cpu
+ * model_cpu.c too, and in cpu/ its weights.bin, manifest.json and export files.  A pure function
+ * of module, plan and spec.
  * fails   E_OUTPUT; nothing is left behind.
  */
 TLC_MUST_USE tlc_status tlc_emit_folder(tlc_ctx *ctx, const tlc_module *m, const tlc_plan *p,

@@ -14,6 +14,8 @@ typedef struct tlc_emission {
                                                        * was cut */
     const tlc_node **writer; /* by value id: the node of @step or @update that writes it first of its
                               * operands; NULL: none */
+    const char *symbol;              /* of the descriptor: "NAME_model", "NAME_cpu_model" */
+    const struct tlc_emission *cpu;  /* the same network for the processor; NULL: none */
     tlc_sha256 code; /* the graph as it is emitted: what weights.bin is held against */
 } tlc_emission;
 
@@ -90,12 +92,18 @@ void tlc_folder_put(tlc_folder_file *f, const void *bytes, size_t n);
 void tlc_folder_hole(tlc_folder_file *f, uint64_t n);                 /* zeros that take no room */
 void tlc_folder_patch(tlc_folder_file *f, const void *bytes, size_t n); /* over the file's start */
 
-/* Write `files` and, by `weights`, weights.bin under a temporary name beside `out_dir`, and put
- * the folder in its place.  On failure nothing is left. */
+/* A file too large to be made in memory first. */
+typedef struct tlc_folder_stream {
+    const char *path;
+    void (*write)(tlc_folder_file *f, const void *self);
+    const void *self;
+} tlc_folder_stream;
+
+/* Write `files` and `streams` under a temporary name beside `out_dir`, and put the folder in its
+ * place.  On failure nothing is left. */
 TLC_MUST_USE tlc_status tlc_folder_write(tlc_ctx *ctx, const char *out_dir,
                                          const tlc_embedded *files, size_t n_files,
-                                         void (*weights)(tlc_folder_file *f, const void *self),
-                                         const void *self);
+                                         const tlc_folder_stream *streams, size_t n_streams);
 
 /* --- weights.c ------------------------------------------------------------------- */
 
@@ -103,7 +111,7 @@ void tlc_emit_weights(tlc_folder_file *f, const void *emission);
 
 /* --- sources.c ------------------------------------------------------------------- */
 
-/* The embedded files that the output needs, sorted by path. */
+/* The embedded files that the output needs, that of e->cpu included, sorted by path. */
 typedef struct tlc_sources {
     const tlc_embedded **file;
     size_t n;

@@ -311,16 +311,27 @@ static int make_temporary(place *p)
     return error;
 }
 
-static int write_one(int dir, const tlc_embedded *file)
+static int write_stream(int dir, const tlc_folder_stream *s)
 {
-    int error = make_parents(dir, file->path);
+    int error = make_parents(dir, s->path);
     if (error)
         return error;
-    tlc_folder_file *f = file_open(dir, file->path);
+    tlc_folder_file *f = file_open(dir, s->path);
     if (f)
-        tlc_folder_put(f, file->bytes, file->n_bytes);
+        s->write(f, s->self);
     error = file_finish(f);
-    return error ? error : sync_parents(dir, file->path);
+    return error ? error : sync_parents(dir, s->path);
+}
+
+static void put_text(tlc_folder_file *f, const void *file)
+{
+    const tlc_embedded *text = file;
+    tlc_folder_put(f, text->bytes, text->n_bytes);
+}
+
+static int write_one(int dir, const tlc_embedded *file)
+{
+    return write_stream(dir, &(tlc_folder_stream){ file->path, put_text, file });
 }
 
 /* --- into place ----------------------------------------------------------------------------- */
@@ -336,20 +347,14 @@ static int put_in_place(place *p)
     return 0;
 }
 
-typedef void weights_fn(tlc_folder_file *f, const void *self);
-
-static int write_folder(place *p, const tlc_embedded *files, size_t n_files, weights_fn *weights,
-                        const void *self)
+static int write_folder(place *p, const tlc_embedded *files, size_t n_files,
+                        const tlc_folder_stream *streams, size_t n_streams)
 {
     int error = make_temporary(p);
     for (size_t i = 0; i < n_files && !error; ++i)
         error = write_one(p->temporary_fd, &files[i]);
-    if (!error) {
-        tlc_folder_file *f = file_open(p->temporary_fd, "weights.bin");
-        if (f)
-            weights(f, self);
-        error = file_finish(f);
-    }
+    for (size_t i = 0; i < n_streams && !error; ++i)
+        error = write_stream(p->temporary_fd, &streams[i]);
     if (!error && fsync(p->temporary_fd) != 0)
         error = errno;
     if (!error)
@@ -360,7 +365,7 @@ static int write_folder(place *p, const tlc_embedded *files, size_t n_files, wei
 }
 
 static tlc_status write_to(tlc_ctx *ctx, place *p, const tlc_embedded *files, size_t n_files,
-                           weights_fn *weights, const void *self)
+                           const tlc_folder_stream *streams, size_t n_streams)
 {
     TLC_TRY(split_path(ctx, ctx->file, p));
     p->parent_fd = open(p->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -368,7 +373,7 @@ static tlc_status write_to(tlc_ctx *ctx, place *p, const tlc_embedded *files, si
         return tlc_fail(ctx, TLC_E_OUTPUT, "E_OUTPUT", "cannot write: %s", strerror(errno));
     TLC_TRY(inspect_place(ctx, p));
     remove_leftovers(p->parent_fd);
-    int error = write_folder(p, files, n_files, weights, self);
+    int error = write_folder(p, files, n_files, streams, n_streams);
     if (error == ENOMEM)
         return tlc_fail(ctx, TLC_E_LIMIT, "E_MEMORY", "out of memory");
     if (error)
@@ -377,13 +382,13 @@ static tlc_status write_to(tlc_ctx *ctx, place *p, const tlc_embedded *files, si
 }
 
 tlc_status tlc_folder_write(tlc_ctx *ctx, const char *out_dir, const tlc_embedded *files,
-                            size_t n_files, weights_fn *weights, const void *self)
+                            size_t n_files, const tlc_folder_stream *streams, size_t n_streams)
 {
     place p = { .parent_fd = -1, .temporary_fd = -1 };
     const char *model = ctx->file;
     ctx->file = out_dir; /* what diagnostics are about, until the folder stands */
     tlc_at(ctx, "%s", "");
-    tlc_status status = write_to(ctx, &p, files, n_files, weights, self);
+    tlc_status status = write_to(ctx, &p, files, n_files, streams, n_streams);
     ctx->file = model;
     if (p.temporary_fd >= 0)
         close(p.temporary_fd);

@@ -76,12 +76,9 @@ static bool is_root(const char *path, bool trains, bool cuda)
     return root && (cuda || !tlc_starts_with(path, "runtime/cuda/"));
 }
 
-static void take_roots(const tlc_emission *e, selection *s)
+static void take_kernels(const tlc_emission *e, selection *s)
 {
     size_t n_nodes = 0;
-    bool cuda = e->spec->options->target == TLC_TARGET_CUDA;
-    for (size_t i = 0; i < tlc_n_embedded_files; ++i)
-        s->taken[i] = is_root(tlc_embedded_files[i].path, e->step != NULL, cuda);
     for (const tlc_func *f = e->m->first_func; f; f = f->next)
         n_nodes += (size_t)f->n_nodes;
     for (size_t i = 0; i < n_nodes; ++i) {
@@ -89,6 +86,16 @@ static void take_roots(const tlc_emission *e, selection *s)
         if (k)
             take_named(s, tlc_base_name(k->header), strlen(tlc_base_name(k->header)));
     }
+}
+
+static void take_roots(const tlc_emission *e, selection *s)
+{
+    bool cuda = e->spec->options->target == TLC_TARGET_CUDA;
+    for (size_t i = 0; i < tlc_n_embedded_files; ++i)
+        s->taken[i] = is_root(tlc_embedded_files[i].path, e->step != NULL, cuda);
+    take_kernels(e, s);
+    if (e->cpu)
+        take_kernels(e->cpu, s);
     take_named(s, "tlr_model.h", strlen("tlr_model.h"));
 }
 

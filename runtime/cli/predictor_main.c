@@ -29,7 +29,7 @@ static tlb_status not_trained(const tlb_args *a, const char *file)
 tlb_status predictor_open(const tlb_args *a, int max_batch, int need_trained, tlr_session **out)
 {
     const char *typed = tlb_text(a, TLB_OPT_WEIGHTS_FILE);
-    char *own = typed ? NULL : tlr_cli_beside("weights.bin");
+    char *own = typed ? NULL : tlr_cli_of_model("weights.bin");
     if (!typed && !own)
         return predictor_no_memory(a);
     tlr_config config = { .max_batch = max_batch, .threads = predictor_threads(a) };
@@ -144,6 +144,8 @@ int main(int argc, char **argv)
                                    tlr_cli_version("predictor"), &done);
     if (st == TLB_OK && !done)
         tlb_catch_shrunk_files(&args);
+    if (st == TLB_OK && !done)
+        st = tlr_cli_choose_device(&args);
     for (size_t i = 0; st == TLB_OK && !done && i < sizeof commands / sizeof *commands; ++i)
         if (commands[i].command == args.command)
             st = commands[i].run(&args);

@@ -21,7 +21,8 @@ const char *tlr_cli_version(const char *program)
     return text;
 }
 
-char *tlr_cli_beside(const char *name)
+/* FOLDER/name under the folder where the program lies; `folder` ends with a slash or is empty. */
+static char *path_beside(const char *folder, const char *name)
 {
     char exe[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
@@ -29,12 +30,21 @@ char *tlr_cli_beside(const char *name)
         return NULL;
     while (n > 0 && exe[n - 1] != '/')
         --n;
-    char *path = malloc((size_t)n + strlen(name) + 1);
-    if (path) {
-        memcpy(path, exe, (size_t)n);
-        strcpy(path + n, name);
-    }
+    size_t room = (size_t)n + strlen(folder) + strlen(name) + 1;
+    char *path = malloc(room);
+    if (path)
+        snprintf(path, room, "%.*s%s%s", (int)n, exe, folder, name);
     return path;
+}
+
+char *tlr_cli_beside(const char *name)
+{
+    return path_beside("", name);
+}
+
+char *tlr_cli_of_model(const char *name)
+{
+    return path_beside(tlr_the_model == tlr_the_cpu_model ? "cpu/" : "", name);
 }
 
 const char *tlr_cli_id(tlb_status status)
@@ -63,8 +73,37 @@ tlb_status tlr_cli_device_check(const tlb_args *a)
     const tlr_model *m = tlr_the_model;
     const char *trouble = m->device ? m->device->trouble(m->program) : NULL;
     return trouble ? tlb_error(a, TLB_E_UNSUPPORTED, "E_DEVICE", NULL, NULL,
-                               "compile with --target cpu to run without", "%s", trouble)
+                               "--device cpu, or auto, runs without", "%s", trouble)
                    : TLB_OK;
+}
+
+/* The device's own version where the device starts; else say why not. */
+static void choose_automatically(const tlb_args *a)
+{
+    const tlr_model *m = tlr_the_model;
+    if (!m->device || m->device->open(m->program) == 0)
+        return;
+    tlb_warning(a, "W_DEVICE", NULL, NULL, "%s; going on on the CPU",
+                m->device->trouble(m->program));
+    tlr_the_model = tlr_the_cpu_model;
+}
+
+tlb_status tlr_cli_choose_device(const tlb_args *a)
+{
+    const char *wanted = tlb_text(a, TLB_OPT_DEVICE);
+    bool cuda = wanted && strcmp(wanted, "cuda") == 0, cpu = wanted && strcmp(wanted, "cpu") == 0;
+    if (wanted && !cuda && !cpu && strcmp(wanted, "auto") != 0)
+        return tlb_error(a, TLB_E_USAGE, "E_USAGE", NULL, NULL, NULL,
+                         "--device is cuda, cpu or auto");
+    if (cuda && !tlr_the_model->device)
+        return tlb_error(a, TLB_E_UNSUPPORTED, "E_DEVICE", NULL, NULL,
+                         "compile with --target cuda",
+                         "the network is compiled for target %s alone", tlr_the_model->target);
+    if (cpu && tlr_the_cpu_model)
+        tlr_the_model = tlr_the_cpu_model;
+    else if (wanted && !cuda && !cpu && tlr_the_cpu_model)
+        choose_automatically(a);
+    return TLB_OK;
 }
 
 tlb_status tlr_cli_weights_error(const tlb_args *a, int status, const char *file)

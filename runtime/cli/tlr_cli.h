@@ -9,7 +9,13 @@
 
 #include <stdio.h>
 
-extern const struct tlr_model *const tlr_the_model; /* model.c */
+/* The network in use: that of model.c, or, once chosen, the processor's version of it, which a
+ * folder for a device holds besides (NULL: it does not). */
+extern const struct tlr_model *tlr_the_model;
+extern const struct tlr_model *const tlr_the_cpu_model;
+
+/* As --device says, before anything else is opened. */
+tlb_status tlr_cli_choose_device(const tlb_args *a);
 
 /* What --version prints; static. */
 const char *tlr_cli_version(const char *program);
@@ -17,6 +23,8 @@ const char *tlr_cli_version(const char *program);
 /* Path of a file of the compiled folder, which is where the program lies; free().  NULL: no
  * memory, or /proc is not there. */
 char *tlr_cli_beside(const char *name);
+/* Of a file that belongs to the network in use: weights.bin, manifest.json, export files. */
+char *tlr_cli_of_model(const char *name);
 
 /* "E_INPUT": the id of diagnostics that have no finer one. */
 const char *tlr_cli_id(tlb_status status);

@@ -37,7 +37,7 @@ static bool has_hash(const void *bytes, size_t n, const char *wanted)
 static tlb_status load_json(trainer *t, trainer_graph *g)
 {
     const char *what = "cannot read", *schema, *code;
-    char *path = tlr_cli_beside(JSON_NAME);
+    char *path = tlr_cli_of_model(JSON_NAME);
     if (!path)
         return trainer_no_memory(t->args);
     tlb_status status = tlb_json_load_file(path, &t->args->limits, &g->json, &what);
@@ -56,7 +56,7 @@ static tlb_status load_json(trainer *t, trainer_graph *g)
 static tlb_status load_bin(const trainer *t, trainer_graph *g)
 {
     int error = 0;
-    char *path = tlr_cli_beside(BIN_NAME);
+    char *path = tlr_cli_of_model(BIN_NAME);
     if (!path)
         return trainer_no_memory(t->args);
     tlb_status status = tlb_map_file(path, &g->bin, &error);

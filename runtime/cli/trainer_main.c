@@ -106,7 +106,7 @@ tlb_status trainer_no_memory(const tlb_args *a)
 static tlb_status open_weights(trainer *t)
 {
     int error = 0;
-    char *path = tlr_cli_beside("weights.bin");
+    char *path = tlr_cli_of_model("weights.bin");
     if (!path)
         return trainer_no_memory(t->args);
     tlb_status status = tlb_map_file(path, &t->weights, &error);
@@ -139,7 +139,7 @@ static tlb_status read_names(trainer *t)
 static tlb_status open_manifest(trainer *t)
 {
     const char *what = "cannot read";
-    char *path = tlr_cli_beside("manifest.json");
+    char *path = tlr_cli_of_model("manifest.json");
     if (!path)
         return trainer_no_memory(t->args);
     tlb_status status = tlb_json_load_file(path, &t->args->limits, &t->manifest, &what);
@@ -196,7 +196,9 @@ int main(int argc, char **argv)
     }
     trainer t = { .args = &args, .argc = argc, .argv = typed ? typed : argv };
     tlb_catch_shrunk_files(&args);
-    status = trainer_open(&t);
+    status = tlr_cli_choose_device(&args);
+    if (status == TLB_OK)
+        status = trainer_open(&t);
     if (status == TLB_OK)
         status = run_command(&t);
     status = tlr_cli_end(&args, status);

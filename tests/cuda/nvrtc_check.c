@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-extern const struct tlr_model *const tlr_the_model;
+extern const struct tlr_model *tlr_the_model;
 
 int main(int argc, char **argv)
 {

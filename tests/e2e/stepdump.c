@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct tlr_model *const tlr_the_model;
+extern const struct tlr_model *tlr_the_model;
 
 static void run_serially(void *self, int64_t items, tlr_item_fn *fn, const tlr_frame *f)
 {

@@ -21,7 +21,7 @@ FAKE = os.path.join(WORK, "cuda_fake")
 LOG = os.path.join(WORK, "cuda_compiled")
 SHORT = ["conv2d_groups", "batch_norm_train"]
 ARCHITECTURES = [75, 80, 86, 89, 90]
-PARTS = ("kernels", "kernels/ref", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
+PARTS = ("kernels", "kernels/ref", "kernels/cpu", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
 ALLOWED = 1e-5
 
 
@@ -67,13 +67,17 @@ def planted():
         check(line.startswith("ok"), line)
 
 
+def device_sources(folder):
+    place = os.path.join(folder, "src/runtime/cuda")
+    return [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
+
+
 def dump(source, name, n, target, *options):
     """Losses, logits and tensors after one step on `target`."""
     folder = os.path.join(WORK, name)
     shutil.rmtree(folder, ignore_errors=True)
     run(TLC, "compile", source, "-o", folder, "--target", target, "--optimizer", "sgd", "--batch", 3, "-q", *options)
-    device = [os.path.join(folder, "src/runtime/cuda", f) for f in os.listdir(f"{folder}/src/runtime/cuda") if f.endswith(".c")] \
-        if target == "cuda" else []
+    device = [f"{folder}/model_cpu.c", *device_sources(folder)] if target == "cuda" else []
     program, out = os.path.join(folder, "stepdump"), os.path.join(folder, "step.bin")
     run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", *includes(folder), f"{folder}/model.c",
         f"{folder}/src/the_model.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
@@ -172,9 +176,8 @@ def by_nvrtc(folder, architectures):
     cache = env["XDG_CACHE_HOME"] = os.path.join(WORK, "cuda_cache_nvrtc")
     shutil.rmtree(cache, ignore_errors=True)
     os.makedirs(cache)
-    sources = [os.path.join(folder, "src/runtime/cuda", f) for f in os.listdir(f"{folder}/src/runtime/cuda") if f.endswith(".c")]
-    run("cc", "-std=gnu11", "-O1", *includes(folder), f"{folder}/model.c", f"{folder}/src/the_model.c", *sources,
-        os.path.join(CUDA, "nvrtc_check.c"), "-lm", "-o", program)
+    run("cc", "-std=gnu11", "-O0", *includes(folder), f"{folder}/model.c", f"{folder}/model_cpu.c", f"{folder}/src/the_model.c",
+        *device_sources(folder), os.path.join(CUDA, "nvrtc_check.c"), "-lm", "-o", program)
     out = run(program, *(a for a in architectures for _ in range(2)), env=env, code=None).stdout.split("\n")[:-1]
     check(out == [f"{a} {w}" for a in architectures for w in ("compiled", "cached")], f"NVRTC: {', '.join(out)}")
 

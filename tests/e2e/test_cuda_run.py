@@ -1,4 +1,4 @@
-"""Runs of a folder of target cuda, on the emulated device: begun on one target and gone on with on another."""
+"""Runs of a folder of target cuda, on the emulated device: begun on one target and gone on with on another; --device."""
 import json
 import os
 import shutil
@@ -45,9 +45,9 @@ def identities(folders):
     check(len({x["code_sha256"] for x in m.values()}) == len(m), "what is emitted of it is not")
 
 
-def train(folder, out, *options, code=0):
+def train(folder, out, *options, code=0, env=None):
     return run(f"{folder}/trainer", "train", "--data", DATA, "--valid", 0.25, "--seed", 5, "--lr", 0.003, "--out", out,
-               "--cache-dir", f"{WORK}/cuda_run_cache", "-q", *options, code=code)
+               "--cache-dir", f"{WORK}/cuda_run_cache", "-q", *options, code=code, env=env)
 
 
 def train_over(name, *folders):
@@ -90,6 +90,57 @@ def interchange(folders):
     check("run of another model" in p.stderr, f"other options: {p.stderr.strip()}")
 
 
+def fresh(name):
+    out = os.path.join(WORK, f"cuda_run_{name}")
+    shutil.rmtree(out, ignore_errors=True)
+    return out
+
+
+def last_of(out):
+    return sha256(os.path.join(out, json.load(open(os.path.join(out, "last.json")))["file"]))
+
+
+def trained_on(out):
+    return json.load(open(os.path.join(out, "run.json")))["model"]["target"]
+
+
+def devices(folders):
+    """--device of a folder of target cuda: with a device, without one, and of a folder without kernels for one."""
+    cpu, cuda = folders["cpu"], folders["cuda"]
+    bare = dict(os.environ, FAKE_CUDA_NO_DEVICE="1")
+    bits = fresh("device_bits")
+    train(cpu, bits, "--epochs", 2)
+    p = train(cuda, fresh("device_none"), "--epochs", 2, code=5, env=bare)
+    check(len(p.stderr.splitlines()) <= 2 and "no CUDA device" in p.stderr, f"no device: {p.stderr.strip()}")
+    for device in ("auto", "cpu"):
+        out = fresh(f"device_{device}")
+        p = train(cuda, out, "--epochs", 2, "--device", device, env=bare)
+        check(not p.stderr and last_of(out) == last_of(bits) and trained_on(out) == "cpu",
+              f"no device, --device {device}: the bits of target cpu {p.stderr}")
+    out = fresh("device_auto_gpu")
+    p = train(cuda, out, "--epochs", 2, "--device", "auto")
+    check(not p.stderr and last_of(out) != last_of(bits) and trained_on(out) == "cuda", f"a device, --device auto: runs there {p.stderr}")
+    p = train(cuda, out, "--resume", "--device", "cpu")
+    check(trained_on(out) == "cpu", "a run on the device is taken up with --device cpu")
+    got = [run(f"{cuda}/trainer", "eval", "--data", DATA, "--run", out, "--json", "--device", d, env=e)
+           for d, e in (("auto", os.environ), ("cpu", bare), ("auto", bare))]
+    check([p.stderr for p in got] == ["", "", "trainer: warning: no CUDA device; going on on the CPU\n"],
+          "one line where --device auto goes on on the CPU")
+    check(got[1].stdout == got[2].stdout and json.loads(got[0].stdout)["accuracy"] == json.loads(got[1].stdout)["accuracy"],
+          "eval --device")
+    exported = fresh("device_export")
+    run(f"{cuda}/trainer", "export", "-o", exported, "--run", out, "--device", "cpu", env=bare)
+    infer = [f"{cuda}/predictor", "infer", "--input", f"{WORK}/cuda_run_x8.npy", "-o", f"{WORK}/cuda_run_o.npy", "--weights",
+             f"{exported}/weights.bin"]
+    run(*infer, "--device", "cpu", env=bare)
+    p = run(*infer, code=5)
+    check("weights of another model" in p.stderr, "weights exported for the one are refused by the other")
+    for device, code, what in (("cuda", 5, "compiled for target cpu alone"), ("gpu", 2, "--device is cuda, cpu or auto")):
+        p = train(cpu, fresh("device_cpu"), "--device", device, code=code)
+        check(what in p.stderr, f"a folder of target cpu, --device {device}: {p.stderr.strip()}")
+    train(cpu, fresh("device_cpu"), "--epochs", 1, "--device", "auto")
+
+
 if __name__ == "__main__":
     os.makedirs(WORK, exist_ok=True)
     if not shutil.which("g++"):
@@ -100,10 +151,13 @@ if __name__ == "__main__":
     random = np.random.default_rng(2)
     labels = np.arange(64) % 3
     np.save(f"{WORK}/cuda_run_x.npy", (random.standard_normal((64, 3, 16, 16)) + labels[:, None, None, None]).astype(np.float32))
+    np.save(f"{WORK}/cuda_run_x8.npy", random.standard_normal((8, 3, 16, 16)).astype(np.float32))
     np.save(f"{WORK}/cuda_run_y.npy", labels)
     shutil.rmtree(f"{WORK}/cuda_run_cache", ignore_errors=True)
     source = network()
     folders = {target: folder_of(source, target) for target in ("cpu", "cuda")}
     identities(folders)
     interchange(folders)
+    folders["cpu"] = folder_of(source, "cpu") # as it was: the last of them smoothed labels
+    devices(folders)
     finish()

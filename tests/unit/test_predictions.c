@@ -11,7 +11,8 @@
 #include "../../runtime/cli/tlr_predictions.c"
 #include "hand_model.h"
 
-const struct tlr_model *const tlr_the_model = &hand_model;
+const struct tlr_model *tlr_the_model = &hand_model;
+const struct tlr_model *const tlr_the_cpu_model = NULL;
 
 static const char *const cat_dog[] = { "cat", "dog" };
 static const tlr_class_list classes = { cat_dog, 2 };
