@@ -104,6 +104,48 @@ static const char cmake_cairo[] =
     "    target_link_libraries(tools PkgConfig::CAIRO)\n"
     "endif()\n";
 
+/* As NVRTC is asked (tlr_cuda_compile.c), for every device that is served. */
+#define NVCC_OPTIONS "-std=c++20 --fmad=false -fatbin"
+
+static const char make_cuda[] =
+    "# make CUDA=1: nvcc compiles the kernels now, for these devices and as PTX for later ones, and\n"
+    "# the programs carry them; else they are compiled where they first run.\n"
+    "ifeq ($(CUDA),1)\n"
+    "NVCC ?= $(shell command -v nvcc || echo /usr/local/cuda/bin/nvcc)\n"
+    "CUDA_ARCH ?= 75 80 86 89 90\n"
+    "NVCC_CODE = $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \\\n"
+    "    $(foreach a,$(lastword $(CUDA_ARCH)),-gencode=arch=compute_$(a),code=compute_$(a))\n"
+    "obj/model.fatbin: model.cu $(wildcard src/kernels/cuda/*.h) obj/library.checked\n"
+    "\t$(NVCC) " NVCC_OPTIONS " $(NVCC_CODE) -Isrc/kernels/cuda -o $@ $<\n"
+    "obj/model.o: override CPPFLAGS += '-DTLR_CUDA_FATBIN=\"obj/model.fatbin\"'\n"
+    "obj/model.o: obj/model.fatbin\n"
+    "endif\n";
+
+static const char cmake_cuda[] =
+    "# -DCUDA=ON: as make CUDA=1.\n"
+    "option(CUDA \"compile the kernels now, with nvcc\" OFF)\n"
+    "set(CUDA_ARCH 75 80 86 89 90 CACHE STRING \"devices to compile for\")\n"
+    "if(CUDA)\n"
+    "    find_program(NVCC nvcc PATHS /usr/local/cuda/bin)\n"
+    "    foreach(arch ${CUDA_ARCH})\n"
+    "        list(APPEND NVCC_CODE -gencode=arch=compute_${arch},code=sm_${arch})\n"
+    "        set(newest -gencode=arch=compute_${arch},code=compute_${arch})\n"
+    "    endforeach()\n"
+    "    file(GLOB kernels ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.h)\n"
+    "    set(fatbin ${CMAKE_BINARY_DIR}/model.fatbin)\n"
+    "    separate_arguments(nvcc_options UNIX_COMMAND \"" NVCC_OPTIONS "\")\n"
+    "    add_custom_command(OUTPUT ${fatbin} DEPENDS model.cu ${kernels} COMMAND ${NVCC}\n"
+    "        ${nvcc_options} ${NVCC_CODE} ${newest} -I${CMAKE_SOURCE_DIR}/src/kernels/cuda\n"
+    "        -o ${fatbin} ${CMAKE_SOURCE_DIR}/model.cu)\n"
+    "    set_source_files_properties(model.c PROPERTIES OBJECT_DEPENDS ${fatbin}\n"
+    "        COMPILE_DEFINITIONS \"TLR_CUDA_FATBIN=\\\"${fatbin}\\\"\")\n"
+    "endif()\n";
+
+static bool is_cuda(const tlc_emission *e)
+{
+    return e->spec->options->target == TLC_TARGET_CUDA;
+}
+
 /* HEADER:PACKAGE of what the sources under `folder` include. */
 static void w_needs(tlc_cwriter *w, const tlc_sources *s, const char *folder)
 {
@@ -202,6 +244,8 @@ const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s)
     tlc_w_bytes(&w, checks, sizeof checks - 1);
     tlc_w(&w, "\nall: $(PROGRAMS) $(LIBRARIES)\n\n");
     tlc_w_bytes(&w, rules, sizeof rules - 1);
+    if (is_cuda(e))
+        tlc_w(&w, "\n%s\n", make_cuda);
     /* `all` comes first for make, whatever the order of the definitions above. */
     tlc_w(&w, ".DEFAULT_GOAL = all\n");
     return w.text;
@@ -235,7 +279,8 @@ const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
               "include_directories(.",
           TLC_VERSION);
     w_folders(&w, s, "\n    ");
-    tlc_w(&w, ")\nadd_library(compiled_model STATIC model.c%s", e->cpu ? " model_cpu.c" : "");
+    tlc_w(&w, ")\n%sadd_library(compiled_model STATIC model.c%s", is_cuda(e) ? cmake_cuda : "",
+          e->cpu ? " model_cpu.c" : "");
     w_files(&w, e, s, PART_LIBRARY, "\n    ");
     tlc_w(&w, ")\nset_target_properties(compiled_model PROPERTIES OUTPUT_NAME %s)\n"
               "target_link_libraries(compiled_model pthread m",

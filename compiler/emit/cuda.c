@@ -198,6 +198,16 @@ static void w_launches(const tlc_emission *e, tlc_cwriter *w, const tlc_func *f,
     tlc_w(w, "};\n\n");
 }
 
+static const char fatbin[] =
+    "#ifdef TLR_CUDA_FATBIN /* the path of what nvcc made of model.cu: make CUDA=1 */\n"
+    "__asm__(\".section .rodata\\n.balign 64\\nprogram_fatbin:\\n\"\n"
+    "        \".incbin \\\"\" TLR_CUDA_FATBIN \"\\\"\\n.previous\\n\");\n"
+    "extern const char program_fatbin[] __attribute__((visibility(\"hidden\")));\n"
+    "#define PROGRAM_FATBIN program_fatbin\n"
+    "#else\n"
+    "#define PROGRAM_FATBIN NULL\n"
+    "#endif\n\n";
+
 void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
 {
     const struct { const tlc_func *f; const char *name; } funcs[] = {
@@ -213,8 +223,10 @@ void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))
             w_launches(e, w, funcs[i].f, funcs[i].name);
+    tlc_w_bytes(w, fatbin, sizeof fatbin - 1);
     tlc_w(w, "static tlr_cuda_program program = {\n"
              "    .files = model_cu_files, .n_files = sizeof model_cu_files / sizeof *model_cu_files,\n"
+             "    .fatbin = PROGRAM_FATBIN,\n"
              "    .tables = {\n");
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))

@@ -38,6 +38,22 @@ static int find_kernels(tlr_cuda_program *p, const tlr_cuda_driver *d)
     return 1;
 }
 
+/* What nvcc made beforehand where the driver takes it (one older than nvcc may not), else what
+ * NVRTC makes now. */
+static int load_module(tlr_cuda_program *p, const tlr_cuda_driver *d)
+{
+    if (p->fatbin && d->module_load(&p->module, p->fatbin) == 0)
+        return 1;
+    void *image = tlr_cuda_compile(p, d->capability);
+    if (!image)
+        return 0;
+    int error = d->module_load(&p->module, image);
+    free(image);
+    if (error)
+        tlr_cuda_trouble(p, "the compiled kernels do not load: %s", tlr_cuda_error_text(d, error));
+    return !error;
+}
+
 static int open_program(tlr_cuda_program *p)
 {
     const char *why;
@@ -49,16 +65,7 @@ static int open_program(tlr_cuda_program *p)
     snprintf(p->device, sizeof p->device, "%.95s, compute capability %d.%d", d->name,
              d->capability / 10, d->capability % 10);
     d->context_set(d->context);
-    void *image = tlr_cuda_compile(p, d->capability);
-    if (!image)
-        return 0;
-    int error = d->module_load(&p->module, image);
-    free(image);
-    if (error) {
-        tlr_cuda_trouble(p, "the compiled kernels do not load: %s", tlr_cuda_error_text(d, error));
-        return 0;
-    }
-    return find_kernels(p, d);
+    return load_module(p, d) && find_kernels(p, d);
 }
 
 static int device_open(void *program)

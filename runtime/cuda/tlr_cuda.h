@@ -2,8 +2,9 @@
  *
  * The driver (libcuda) and the compiler of kernels (NVRTC) are opened by name when a program
  * starts, so that what is built here links neither and runs, to the point of saying what is
- * missing, on a machine without them.  Kernels are compiled for the device found; the result is
- * kept in a cache under $XDG_CACHE_HOME/tlc (~/.cache/tlc), by source, options, device and NVRTC.
+ * missing, on a machine without them.  Kernels that nvcc compiled beforehand are loaded as they
+ * are; else they are compiled for the device found, and the result is kept in a cache under
+ * $XDG_CACHE_HOME/tlc (~/.cache/tlc), by source, options, device and NVRTC.
  *
  * A session's block and the constants are managed memory: one address on host and device, and
  * the driver moves the pages.  A function's launches are queued in order, then waited for; after
@@ -39,6 +40,7 @@ enum { TLR_CUDA_MAX_TABLES = 5, TLR_CUDA_TROUBLE = 400 };
 typedef struct tlr_cuda_program {
     const tlr_cuda_file *files;
     int n_files;
+    const void *fatbin;               /* what nvcc made of it (make CUDA=1); NULL: nothing */
     tlr_cuda_table tables[TLR_CUDA_MAX_TABLES];
     int n_tables;
     int opened;

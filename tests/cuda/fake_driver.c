@@ -1,12 +1,13 @@
 /* fake_driver.c: libcuda.so.1 for tests: a device of compute capability 8.6 whose kernels run on the
  * CPU under tlk_cuda_emu.h.
  *
- * A module's image is a shared library (fake_nvrtc.c makes it); a launch is a call of its
- * tlk_emu_launch.  Memory is filled with the pattern of what nobody wrote, and has redzones by
+ * A module's image is a shared library (fake_nvrtc.c makes it), or a fatbin; a launch is a call of
+ * its tlk_emu_launch.  Memory is filled with the pattern of what nobody wrote, and has redzones by
  * being known to the emulation.  What the emulation finds becomes the error of the launch.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,20 +100,60 @@ int cuMemFree_v2(uint64_t at)
 
 /* --- modules ------------------------------------------------------------------------ */
 
-/* The image says its own length first: an 8-byte number, then the library. */
-int cuModuleLoadData(void **module, const void *image)
+/* What a fatbin holds goes into $FAKE_CUDA_LOG, as "fatbin sm_75 compute_75"; its kernels are
+ * those of the library that $FAKE_CUDA_FATBIN names.  Not named: it is refused. */
+static char *load_fatbin(const unsigned char *at)
+{
+    enum { PTX = 1 };
+    uint16_t header_bytes, kind;
+    uint32_t entry_bytes, architecture;
+    uint64_t bytes, payload_bytes;
+    const char *stands_for = getenv("FAKE_CUDA_FATBIN"), *log = getenv("FAKE_CUDA_LOG");
+    FILE *f = log ? fopen(log, "a") : NULL;
+    memcpy(&header_bytes, at + 6, sizeof header_bytes);
+    memcpy(&bytes, at + 8, sizeof bytes);
+    at += header_bytes;
+    if (f)
+        fprintf(f, "fatbin");
+    for (const unsigned char *end = at + bytes; at < end; at += entry_bytes + payload_bytes) {
+        memcpy(&kind, at, sizeof kind);
+        memcpy(&entry_bytes, at + 4, sizeof entry_bytes);
+        memcpy(&payload_bytes, at + 8, sizeof payload_bytes);
+        memcpy(&architecture, at + 28, sizeof architecture);
+        if (f)
+            fprintf(f, " %s_%u", kind == PTX ? "compute" : "sm", architecture);
+    }
+    if (f) {
+        fprintf(f, "\n");
+        fclose(f);
+    }
+    return stands_for ? strdup(stands_for) : NULL;
+}
+
+static char *write_library(const void *image)
 {
     uint64_t bytes;
     char path[] = "/tmp/fake-module-XXXXXX";
     memcpy(&bytes, image, sizeof bytes);
     int fd = mkstemp(path);
     if (fd < 0 || write(fd, (const char *)image + sizeof bytes, bytes) != (ssize_t)bytes)
-        return INVALID;
+        return NULL;
     close(fd);
-    *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!*module)
+    return strdup(path);
+}
+
+/* fake_nvrtc.c's images say their own length first: an 8-byte number, then the library. */
+int cuModuleLoadData(void **module, const void *image)
+{
+    static const unsigned char fatbin[] = { 0x50, 0xed, 0x55, 0xba };
+    bool beforehand = memcmp(image, fatbin, sizeof fatbin) == 0;
+    char *path = beforehand ? load_fatbin(image) : write_library(image);
+    *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (path && !*module)
         last_text = dlerror();
-    unlink(path);
+    if (path && !beforehand)
+        unlink(path);
+    free(path);
     return *module ? 0 : INVALID;
 }
 

@@ -23,6 +23,7 @@ SHORT = ["conv2d_groups", "batch_norm_train"]
 ARCHITECTURES = [75, 80, 86, 89, 90]
 PARTS = ("kernels", "kernels/ref", "kernels/cpu", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
 ALLOWED = 1e-5
+EMULATED = ("-std=c++20", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-Wall", "-Werror", "-march=native") # as fake_nvrtc.c
 
 
 def libraries():

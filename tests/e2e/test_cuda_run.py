@@ -141,6 +141,36 @@ def devices(folders):
     train(cpu, fresh("device_cpu"), "--epochs", 1, "--device", "auto")
 
 
+def beforehand(folders):
+    """make CUDA=1: the driver loads what nvcc made, and NVRTC is not opened."""
+    nvcc = test_cuda.nvcc_of_toolkit()
+    if not nvcc:
+        print("left out: no nvcc")
+        return
+    folder, alone, log = folders["cuda"], os.path.join(WORK, "cuda_run_driver"), os.path.join(WORK, "cuda_run_loaded")
+    bits = fresh("beforehand_bits")
+    train(folder, bits, "--epochs", 1)
+    run("make", "-s", "-C", folder, "CUDA=1", f"NVCC={nvcc}")
+    stands_for = os.path.join(WORK, "cuda_run_kernels.so") # the emulation runs no machine code of a device
+    run("g++", *test_cuda.EMULATED, "-shared", "-fPIC", "-x", "c++", f"{folder}/model.cu", f"-I{folder}/src/kernels/cuda",
+        f"-I{test_cuda.CUDA}", "-o", stands_for)
+    os.makedirs(alone, exist_ok=True)
+    shutil.copy(os.path.join(test_cuda.FAKE, "libcuda.so.1"), alone)
+    if os.path.exists(log):
+        os.remove(log)
+    cache = fresh("beforehand_cache")
+    os.makedirs(cache)
+    before, env = test_cuda.compilations(), dict(os.environ, XDG_CACHE_HOME=cache, FAKE_CUDA_LOG=log)
+    out = fresh("beforehand")
+    train(folder, out, "--epochs", 1, env=dict(env, LD_LIBRARY_PATH=alone, FAKE_CUDA_FATBIN=stands_for))
+    loaded = open(log).read()
+    check(loaded == "fatbin " + " ".join(f"sm_{a}" for a in test_cuda.ARCHITECTURES[:-1]) + " compute_90 sm_90\n", f"loaded: {loaded.strip()}")
+    check(last_of(out) == last_of(bits) and not os.listdir(cache), "make CUDA=1: the same bits, without NVRTC and cache")
+    out = fresh("beforehand_refused")
+    train(folder, out, "--epochs", 1, env=env)
+    check(test_cuda.compilations() == before + 1 and last_of(out) == last_of(bits), "where the driver refuses it NVRTC compiles")
+
+
 if __name__ == "__main__":
     os.makedirs(WORK, exist_ok=True)
     if not shutil.which("g++"):
@@ -160,4 +190,5 @@ if __name__ == "__main__":
     interchange(folders)
     folders["cpu"] = folder_of(source, "cpu") # as it was: the last of them smoothed labels
     devices(folders)
+    beforehand(folders)
     finish()
