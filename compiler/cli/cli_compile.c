@@ -85,6 +85,7 @@ static tlc_status build_for_cpu(tlc_ctx *ctx, const tlb_args *a, tlc_compilation
     size_t said = ctx->n_diags;
     TLC_TRY(tlc_cli_options(ctx, a, &cpu->options));
     cpu->options.target = TLC_TARGET_CPU;
+    cpu->options.precision = TLC_PRECISION_FP32;
     cpu->options.batch = c->options.batch;
     ctx->folded_bytes = ctx->weights_bytes = 0;
     ctx->file = a->inputs[0];

@@ -102,10 +102,11 @@ static void w_pointer(const tlc_emission *e, tlc_cwriter *w, const tlc_value *v,
 static void w_call(const tlc_emission *e, tlc_cwriter *w, const tlc_node *n, const tlc_kernel *k)
 {
     int n_in = tlc_op_has(n->op, TLC_T_LIST) ? n->n_in : tlc_ops[n->op].most;
-    tlc_w(w, "    tlk_%s_run(s, f%s", k->name,
-          !(k->flags & TLC_K_STEP) ? ""
-          : tlc_trains_backbone(n) ? ", f.step[TLK_CUDA_BACKBONE]"
-                                   : ", f.step[TLK_CUDA_HEAD]");
+    bool steps = k->flags & TLC_K_STEP;
+    if (steps)
+        tlc_w(w, "    const tlk_cuda_step step = f.step[TLK_CUDA_%s];\n",
+              tlc_trains_backbone(n) ? "BACKBONE" : "HEAD");
+    tlc_w(w, "    tlk_%s_run(s, f%s", k->name, steps ? ", step" : "");
     for (int i = 0; i < n_in; ++i)
         w_pointer(e, w, i < n->n_in ? n->in[i] : NULL, false);
     for (int i = 0; i < n->n_out; ++i)

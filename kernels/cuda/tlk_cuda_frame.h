@@ -19,12 +19,13 @@ typedef struct tlk_cuda_step {
 /* Groups of parameters with numbers of their own, as in tlk.h. */
 enum { TLK_CUDA_HEAD, TLK_CUDA_BACKBONE, TLK_CUDA_GROUPS };
 
-/* Regions as in tlr_model.h, in memory of the device. */
+/* Regions as in tlr_model.h, in memory of the device.  The numbers lie there too, so that a frame is
+ * the same from step to step and launches can be kept with it. */
 typedef struct tlk_cuda_frame {
     int64_t n;
     const char *consts;
     char *vars, *act, *fix;
-    tlk_cuda_step step[TLK_CUDA_GROUPS];
+    const tlk_cuda_step *step;       /* [TLK_CUDA_GROUPS]; null unless training */
 } tlk_cuda_frame;
 
 #endif

@@ -7,8 +7,9 @@
  * $XDG_CACHE_HOME/tlc (~/.cache/tlc), by source, options, device and NVRTC.
  *
  * A session's block and the constants are managed memory: one address on host and device, and
- * the driver moves the pages.  A function's launches are queued in order, then waited for; after
- * that the host may read results where they lie.
+ * the driver moves the pages.  A function's launches are queued in order, from its second run on
+ * the same memory on as one CUDA graph, then waited for; after that the host may read results
+ * where they lie.
  */
 #ifndef TLR_CUDA_H
 #define TLR_CUDA_H
@@ -34,7 +35,23 @@ typedef struct tlr_cuda_table {
     int n;
 } tlr_cuda_table;
 
-enum { TLR_CUDA_MAX_TABLES = 5, TLR_CUDA_TROUBLE = 400 };
+/* All that a function's launches depend on. */
+typedef struct tlr_cuda_run_key {
+    const tlr_cuda_table *table;
+    int64_t n;
+    const char *consts;
+    char *vars, *act, *fix;
+    bool trains, backbone;
+} tlr_cuda_run_key;
+
+typedef struct tlr_cuda_graph {
+    tlr_cuda_run_key key;
+    int64_t runs;       /* of this key; 0: the place is free */
+    int64_t used;       /* when last, by the program's runs */
+    void *exec;         /* NULL: none yet, or refused */
+} tlr_cuda_graph;
+
+enum { TLR_CUDA_MAX_TABLES = 5, TLR_CUDA_TROUBLE = 400, TLR_CUDA_GRAPHS = 16 };
 
 /* What model.c holds: source, launches of each function; the rest is filled by open. */
 typedef struct tlr_cuda_program {
@@ -44,7 +61,10 @@ typedef struct tlr_cuda_program {
     tlr_cuda_table tables[TLR_CUDA_MAX_TABLES];
     int n_tables;
     int opened;
-    void *module;
+    void *module, *stream;
+    uint64_t numbers;                 /* where kernels find a step's, on the device */
+    tlr_cuda_graph graphs[TLR_CUDA_GRAPHS];
+    int64_t runs;
     int from_cache;                   /* the kernels were not compiled anew */
     char device[160];                 /* its name and what it can do, for reports */
     char trouble[TLR_CUDA_TROUBLE];   /* "": none */
@@ -52,8 +72,8 @@ typedef struct tlr_cuda_program {
 
 extern const tlr_device tlr_cuda_device;
 
-/* Run the launches in order and wait for them.  After a failure nothing runs any more, and the
- * device's `trouble` says why. */
+/* Run the launches in order and wait for them; calls of several threads take turns.  After a
+ * failure nothing runs any more, and the device's `trouble` says why. */
 void tlr_cuda_run(tlr_cuda_program *p, const tlr_frame *f, const tlr_cuda_table *table);
 
 #endif

@@ -16,11 +16,20 @@ typedef struct tlr_cuda_driver {
     int (*device_attribute)(int *value, int attribute, int device);
     int (*context_retain)(void **context, int device);
     int (*context_set)(void *context);
-    int (*context_wait)(void);
     int (*module_load)(void **module, const void *image);
     int (*module_function)(void **function, void *module, const char *name);
     int (*allocate)(uint64_t *at, size_t bytes, unsigned flags);
     int (*release)(uint64_t at);
+    int (*allocate_device)(uint64_t *at, size_t bytes);
+    int (*copy_to_device)(uint64_t at, const void *from, size_t bytes, void *stream);
+    int (*stream_create)(void **stream, unsigned flags);
+    int (*stream_wait)(void *stream);
+    int (*capture_begin)(void *stream, int mode);
+    int (*capture_end)(void *stream, void **graph);
+    int (*graph_instantiate)(void **exec, void *graph, unsigned long long flags);
+    int (*graph_destroy)(void *graph);
+    int (*graph_launch)(void *exec, void *stream);
+    int (*exec_destroy)(void *exec);
     int (*launch)(void *function, unsigned x, unsigned y, unsigned z, unsigned threads_x,
                   unsigned threads_y, unsigned threads_z, unsigned shared_bytes, void *stream,
                   void **arguments, void **extra);
@@ -37,6 +46,9 @@ const char *tlr_cuda_error_text(const tlr_cuda_driver *d, int error);
 /* Kernels compiled for `capability`, from the cache or by NVRTC; free().  NULL: p->trouble says
  * why. */
 void *tlr_cuda_compile(tlr_cuda_program *p, int capability);
+
+/* Memory of the device goes away: the graphs that hold addresses go first. */
+void tlr_cuda_forget_graphs(tlr_cuda_program *p);
 
 /* Bytes of the cache under `key`; free().  NULL: not there, or not whole. */
 void *tlr_cuda_cache_read(const char *key);

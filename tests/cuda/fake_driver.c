@@ -3,7 +3,9 @@
  *
  * A module's image is a shared library (fake_nvrtc.c makes it), or a fatbin; a launch is a call of
  * its tlk_emu_launch.  Memory is filled with the pattern of what nobody wrote, and has redzones by
- * being known to the emulation.  What the emulation finds becomes the error of the launch.
+ * being known to the emulation.  What the emulation finds becomes the error of the launch, or, of a
+ * kernel in a graph, of the wait for it.  Wrong uses of streams and graphs give the errors that a
+ * driver gives.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +17,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAX_REGIONS = 256, WORD = 4, INVALID = 1, NO_MEMORY = 2, NOT_FOUND = 500, FAILED = 719 };
+#include "tlk_cuda_frame.h"
+
+/* Errors as cuda.h numbers them. */
+enum { MAX_REGIONS = 256, WORD = 4, INVALID = 1, NO_MEMORY = 2, INVALID_HANDLE = 400,
+       NOT_FOUND = 500, FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 
 /* As tlk_cuda_emu.h has them. */
 typedef struct mark { uint32_t write_epoch, writer, read_epoch, reader; } mark;
@@ -36,7 +42,6 @@ int cuInit(unsigned flags) { return (int)flags; }
 int cuDeviceGetCount(int *n) { *n = getenv("FAKE_CUDA_NO_DEVICE") ? 0 : 1; return 0; }
 int cuDeviceGet(int *device, int i) { *device = i; return 0; }
 int cuCtxSetCurrent(void *context) { return context ? 0 : INVALID; }
-int cuCtxSynchronize(void) { return 0; }
 
 int cuDeviceGetName(char *name, int n, int device)
 {
@@ -68,12 +73,13 @@ int cuGetErrorString(int error, const char **text)
 
 /* --- memory ------------------------------------------------------------------------ */
 
-int cuMemAllocManaged(uint64_t *at, size_t bytes, unsigned flags)
+static int capture_forbids(void);
+
+int cuMemAlloc_v2(uint64_t *at, size_t bytes)
 {
     bytes = (bytes + 63) / 64 * 64;
-    (void)flags;
-    if (n_regions == MAX_REGIONS)
-        return NO_MEMORY;
+    if (n_regions == MAX_REGIONS || capture_forbids())
+        return n_regions == MAX_REGIONS ? NO_MEMORY : CAPTURE_UNSUPPORTED;
     region r = { aligned_alloc(64, bytes), bytes, NULL };
     r.marks = mmap(NULL, bytes / WORD * sizeof(mark), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -86,8 +92,15 @@ int cuMemAllocManaged(uint64_t *at, size_t bytes, unsigned flags)
     return 0;
 }
 
+int cuMemAllocManaged(uint64_t *at, size_t bytes, unsigned flags)
+{
+    return flags == 1 ? cuMemAlloc_v2(at, bytes) : INVALID;
+}
+
 int cuMemFree_v2(uint64_t at)
 {
+    if (capture_forbids())
+        return CAPTURE_UNSUPPORTED;
     for (int i = 0; i < n_regions; ++i)
         if ((uint64_t)(uintptr_t)regions[i].base == at) {
             munmap(regions[i].marks, regions[i].bytes / WORD * sizeof(mark));
@@ -170,17 +183,152 @@ int cuModuleGetFunction(void **out, void *module, const char *name)
     return 0;
 }
 
-int cuLaunchKernel(void *handle, unsigned x, unsigned y, unsigned z, unsigned threads,
-                   unsigned threads_y, unsigned threads_z, unsigned shared, void *stream,
-                   void **arguments, void **extra)
+/* --- streams and graphs -------------------------------------------------------------- */
+
+/* A kernel with its arguments, as a launch takes them down. */
+typedef struct launched {
+    const function *f;
+    unsigned grid[3], threads;
+    tlk_cuda_frame frame;
+} launched;
+
+/* What a capture takes down; a graph, or one that can be launched.  What was destroyed stays, to be
+ * known again. */
+typedef enum graph_kind { CAPTURED, LAUNCHABLE, DESTROYED } graph_kind;
+typedef struct graph {
+    graph_kind is;
+    launched *kernels;
+    int n;
+} graph;
+
+static struct stream {
+    graph *capturing; /* NULL: what is queued runs at once */
+    int spoiled;      /* something was done that a capture does not allow */
+    int pending;      /* the error that a wait will give */
+} stream;
+
+/* While a stream captures, these calls fail, and the capture with them. */
+static int capture_forbids(void)
 {
-    const function *f = handle;
-    const unsigned grid[3] = { x, y, z };
-    if (x == 0 || y == 0 || z == 0 || threads_y != 1 || threads_z != 1 || shared || stream || extra)
-        return INVALID;
-    const char *found = f->launch(f->kernel, f->name, grid, threads, arguments[0], regions,
-                                  n_regions);
+    stream.spoiled |= stream.capturing != NULL;
+    return stream.capturing != NULL;
+}
+
+static void note(const char *fmt, int n)
+{
+    const char *log = getenv("FAKE_CUDA_LOG");
+    FILE *f = log ? fopen(log, "a") : NULL;
+    if (f) {
+        fprintf(f, fmt, n);
+        fclose(f);
+    }
+}
+
+static int run_kernel(const launched *l)
+{
+    const char *found = l->f->launch(l->f->kernel, l->f->name, l->grid, l->threads, &l->frame,
+                                     regions, n_regions);
     if (found)
         snprintf(finding, sizeof finding, "%s", found);
     return found ? FAILED : 0;
+}
+
+int cuStreamCreate(void **out, unsigned flags)
+{
+    *out = &stream;
+    return flags > 1 ? INVALID : 0;
+}
+
+int cuStreamSynchronize(void *s)
+{
+    int error = stream.pending;
+    if (s != &stream || capture_forbids())
+        return s != &stream ? INVALID_HANDLE : CAPTURE_UNSUPPORTED;
+    stream.pending = 0;
+    return error;
+}
+
+int cuStreamBeginCapture_v2(void *s, int mode)
+{
+    if (s != &stream || mode < 0 || mode > 2 || capture_forbids())
+        return INVALID;
+    stream = (struct stream){ .capturing = calloc(1, sizeof *stream.capturing) };
+    stream.capturing->is = CAPTURED;
+    return 0;
+}
+
+int cuStreamEndCapture(void *s, void **out)
+{
+    graph *g = stream.capturing;
+    int spoiled = stream.spoiled;
+    stream = (struct stream){ 0 };
+    *out = s == &stream && g && !spoiled ? g : NULL;
+    return *out ? 0 : CAPTURE_INVALIDATED;
+}
+
+static int destroy(void *handle, graph_kind is)
+{
+    graph *g = handle;
+    int wrong = g->is != is;
+    g->is = DESTROYED;
+    return wrong ? INVALID_HANDLE : 0;
+}
+
+int cuGraphDestroy(void *handle) { return destroy(handle, CAPTURED); }
+int cuGraphExecDestroy(void *handle) { return destroy(handle, LAUNCHABLE); }
+
+int cuGraphInstantiateWithFlags(void **out, void *handle, unsigned long long flags)
+{
+    const graph *g = handle;
+    graph *made = malloc(sizeof *made);
+    if (g->is != CAPTURED || flags || !made || getenv("FAKE_CUDA_NO_GRAPHS"))
+        return INVALID_HANDLE;
+    *made = (graph){ LAUNCHABLE, g->kernels, g->n };
+    *out = made;
+    note("graph of %d kernels\n", g->n);
+    return 0;
+}
+
+int cuGraphLaunch(void *handle, void *s)
+{
+    const graph *g = handle;
+    if (s != &stream || g->is != LAUNCHABLE || stream.capturing)
+        return INVALID_HANDLE;
+    note("launch of %d\n", g->n);
+    for (int i = 0; i < g->n && !stream.pending; ++i)
+        stream.pending = run_kernel(&g->kernels[i]);
+    return 0;
+}
+
+int cuMemcpyHtoDAsync_v2(uint64_t at, const void *from, size_t bytes, void *s)
+{
+    if (s != &stream || capture_forbids())
+        return INVALID;
+    for (int i = 0; i < n_regions; ++i)
+        if (at >= (uintptr_t)regions[i].base &&
+            at + bytes <= (uintptr_t)regions[i].base + regions[i].bytes) {
+            memcpy((void *)(uintptr_t)at, from, bytes);
+            return 0;
+        }
+    return INVALID;
+}
+
+static int take_down(graph *g, const launched *l)
+{
+    g->kernels = realloc(g->kernels, (size_t)(g->n + 1) * sizeof *l);
+    g->kernels[g->n++] = *l;
+    return 0;
+}
+
+int cuLaunchKernel(void *handle, unsigned x, unsigned y, unsigned z, unsigned threads,
+                   unsigned threads_y, unsigned threads_z, unsigned shared, void *s,
+                   void **arguments, void **extra)
+{
+    launched l = { .f = handle, .grid = { x, y, z }, .threads = threads };
+    if (x == 0 || y == 0 || z == 0 || threads_y != 1 || threads_z != 1 || shared || extra)
+        return INVALID;
+    if (s != &stream)
+        return capture_forbids() ? CAPTURE_UNSUPPORTED : INVALID_HANDLE;
+    memcpy(&l.frame, arguments[0], sizeof l.frame);
+    return stream.capturing ? take_down(stream.capturing, &l) : run_kernel(&l);
 }

@@ -30,7 +30,8 @@ def libraries():
     """The driver and compiler that programs find in FAKE."""
     os.makedirs(FAKE, exist_ok=True)
     for source, name in (("fake_driver.c", "libcuda.so.1"), ("fake_nvrtc.c", "libnvrtc.so.13")):
-        run("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", os.path.join(CUDA, source), "-o",
+        run("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{SOURCE}/kernels/cuda",
+            os.path.join(CUDA, source), "-o",
             os.path.join(FAKE, name), "-ldl")
 
 

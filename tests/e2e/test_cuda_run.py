@@ -1,4 +1,5 @@
-"""Runs of a folder of target cuda, on the emulated device: begun on one target and gone on with on another; --device."""
+"""Runs of a folder of target cuda, on the emulated device: begun on one target and gone on with on another; --device;
+kernels compiled beforehand; graphs."""
 import json
 import os
 import shutil
@@ -141,6 +142,44 @@ def devices(folders):
     train(cpu, fresh("device_cpu"), "--epochs", 1, "--device", "auto")
 
 
+def emulated(source, name):
+    """Kernels as a library that the fake driver takes for a fatbin's."""
+    library = os.path.join(WORK, f"cuda_run_{name}.so")
+    run("g++", *test_cuda.EMULATED, "-shared", "-fPIC", "-x", "c++", source, f"-I{SOURCE}/kernels/cuda", f"-I{test_cuda.CUDA}", "-o", library)
+    return library
+
+
+def misuse():
+    """The fake driver finds wrong uses of streams and graphs."""
+    program = os.path.join(WORK, "cuda_misuse")
+    run("cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", f"-I{SOURCE}/kernels/cuda", "-include", "stdint.h",
+        os.path.join(test_cuda.CUDA, "misuse.c"), os.path.join(test_cuda.FAKE, "libcuda.so.1"), "-o", program)
+    library = emulated(os.path.join(test_cuda.CUDA, "misuse.cu"), "misuse")
+    lines = run(program, env=dict(os.environ, FAKE_CUDA_FATBIN=library)).stdout.splitlines()
+    for line in lines:
+        check(line.startswith("ok"), f"the fake driver: {line[7:]}")
+    check(len(lines) == 16, f"{len(lines)} uses")
+
+
+def graphs(source):
+    """A function's launches as one graph: the same bits as one by one, whatever changes from step to step."""
+    folder = compiled(source, "cuda_run_head", "--target", "cuda", "--batch", 8, "--optimizer", "adamw", "--replace-head", "3",
+                      "--freeze", "*", "--unfreeze", "wide*", "--unfreeze", "fc*")
+    shutil.rmtree(f"{WORK}/cuda_run_cache", ignore_errors=True)
+    bits, said = [], []
+    for name, wanted in (("graphs", {}), ("one_by_one", {"FAKE_CUDA_NO_GRAPHS": "1"})):
+        out, log = fresh(name), os.path.join(WORK, f"cuda_run_log_{name}")
+        if os.path.exists(log):
+            os.remove(log)
+        train(folder, out, "--epochs", 4, "--head-epochs", 2, "--schedule", "cosine", env=dict(os.environ, FAKE_CUDA_LOG=log, **wanted))
+        bits.append(last_of(out))
+        said.append(open(log).read().splitlines() if os.path.exists(log) else [])
+    made, launched = (sum(line.startswith(word) for line in said[0]) for word in ("graph", "launch"))
+    check(len(set(bits)) == 1 and not said[1], "graphs or launches one by one: the same bits")
+    # 64 samples by 8, 16 of them to evaluate: 8 times features, 12 steps of the head, 12 of all, 8 evaluations; all but the first of each
+    check(made == 4 and launched >= 7 + 11 + 11 + 7, f"{made} graphs, launched {launched} times")
+
+
 def beforehand(folders):
     """make CUDA=1: the driver loads what nvcc made, and NVRTC is not opened."""
     nvcc = test_cuda.nvcc_of_toolkit()
@@ -151,9 +190,7 @@ def beforehand(folders):
     bits = fresh("beforehand_bits")
     train(folder, bits, "--epochs", 1)
     run("make", "-s", "-C", folder, "CUDA=1", f"NVCC={nvcc}")
-    stands_for = os.path.join(WORK, "cuda_run_kernels.so") # the emulation runs no machine code of a device
-    run("g++", *test_cuda.EMULATED, "-shared", "-fPIC", "-x", "c++", f"{folder}/model.cu", f"-I{folder}/src/kernels/cuda",
-        f"-I{test_cuda.CUDA}", "-o", stands_for)
+    stands_for = emulated(f"{folder}/model.cu", "kernels") # the emulation runs no machine code of a device
     os.makedirs(alone, exist_ok=True)
     shutil.copy(os.path.join(test_cuda.FAKE, "libcuda.so.1"), alone)
     if os.path.exists(log):
@@ -163,8 +200,8 @@ def beforehand(folders):
     before, env = test_cuda.compilations(), dict(os.environ, XDG_CACHE_HOME=cache, FAKE_CUDA_LOG=log)
     out = fresh("beforehand")
     train(folder, out, "--epochs", 1, env=dict(env, LD_LIBRARY_PATH=alone, FAKE_CUDA_FATBIN=stands_for))
-    loaded = open(log).read()
-    check(loaded == "fatbin " + " ".join(f"sm_{a}" for a in test_cuda.ARCHITECTURES[:-1]) + " compute_90 sm_90\n", f"loaded: {loaded.strip()}")
+    loaded = open(log).readline().strip()
+    check(loaded == "fatbin " + " ".join(f"sm_{a}" for a in test_cuda.ARCHITECTURES[:-1]) + " compute_90 sm_90", f"loaded: {loaded}")
     check(last_of(out) == last_of(bits) and not os.listdir(cache), "make CUDA=1: the same bits, without NVRTC and cache")
     out = fresh("beforehand_refused")
     train(folder, out, "--epochs", 1, env=env)
@@ -190,5 +227,7 @@ if __name__ == "__main__":
     interchange(folders)
     folders["cpu"] = folder_of(source, "cpu") # as it was: the last of them smoothed labels
     devices(folders)
+    misuse()
+    graphs(source)
     beforehand(folders)
     finish()
