@@ -199,6 +199,15 @@ static void w_launches(const tlc_emission *e, tlc_cwriter *w, const tlc_func *f,
     tlc_w(w, "};\n\n");
 }
 
+static void w_table(const tlc_emission *e, tlc_cwriter *w, const char *name, bool io)
+{
+    tlc_w(w, "        { %s_launches, sizeof %s_launches / sizeof *%s_launches, ", name, name, name);
+    if (io)
+        tlc_w(w, "&%s.%s },\n", e->symbol, name);
+    else
+        tlc_w(w, "NULL },\n");
+}
+
 static const char fatbin[] =
     "#ifdef TLR_CUDA_FATBIN /* the path of what nvcc made of model.cu: make CUDA=1 */\n"
     "__asm__(\".section .rodata\\n.balign 64\\nprogram_fatbin:\\n\"\n"
@@ -211,9 +220,9 @@ static const char fatbin[] =
 
 void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
 {
-    const struct { const tlc_func *f; const char *name; } funcs[] = {
-        { e->prepare, "prepare" }, { e->features, "features" }, { e->head, "head" },
-        { e->step, "step" }, { e->update, "update" },
+    const struct { const tlc_func *f; const char *name; bool io; } funcs[] = {
+        { e->prepare, "prepare", false }, { e->features, "features", true },
+        { e->head, "head", true }, { e->step, "step", true }, { e->update, "update", false },
     };
     enum { N = sizeof funcs / sizeof *funcs };
     int table = 0;
@@ -231,8 +240,7 @@ void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
              "    .tables = {\n");
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))
-            tlc_w(w, "        { %s_launches, sizeof %s_launches / sizeof *%s_launches },\n",
-                  funcs[i].name, funcs[i].name, funcs[i].name), ++table;
+            w_table(e, w, funcs[i].name, funcs[i].io), ++table;
     tlc_w(w, "    },\n    .n_tables = %d,\n};\n\n", table);
     table = 0;
     for (int i = 0; i < N; ++i)

@@ -33,6 +33,7 @@ typedef struct tlr_cuda_launch {
 typedef struct tlr_cuda_table {
     tlr_cuda_launch *launches;
     int n;
+    const tlr_func *io; /* what the host writes before and reads after; NULL: nothing */
 } tlr_cuda_table;
 
 /* All that a function's launches depend on. */

@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* Attributes of a device, as cuda.h numbers them. */
-enum { ATTRIBUTE_MAJOR = 75, ATTRIBUTE_MINOR = 76, ATTRIBUTE_MANAGED = 83, OLDEST = 75 };
+enum { ATTRIBUTE_MAJOR = 75, ATTRIBUTE_MINOR = 76, ATTRIBUTE_MANAGED = 83,
+       ATTRIBUTE_CONCURRENT = 89, OLDEST = 75 };
 
 static tlr_cuda_driver driver;
 static const char *missing; /* NULL: the driver is there */
@@ -30,6 +31,7 @@ static const struct symbol {
     { "cuModuleGetFunction", offsetof(tlr_cuda_driver, module_function) },
     { "cuMemAllocManaged", offsetof(tlr_cuda_driver, allocate) },
     { "cuMemFree_v2", offsetof(tlr_cuda_driver, release) },
+    { "cuMemPrefetchAsync", offsetof(tlr_cuda_driver, prefetch) },
     { "cuMemAlloc_v2", offsetof(tlr_cuda_driver, allocate_device) },
     { "cuMemcpyHtoDAsync_v2", offsetof(tlr_cuda_driver, copy_to_device) },
     { "cuStreamCreate", offsetof(tlr_cuda_driver, stream_create) },
@@ -79,6 +81,8 @@ static const char *look_at_device(int device)
     driver.device_attribute(&major, ATTRIBUTE_MAJOR, device);
     driver.device_attribute(&minor, ATTRIBUTE_MINOR, device);
     driver.device_attribute(&managed, ATTRIBUTE_MANAGED, device);
+    driver.device_attribute(&driver.moves, ATTRIBUTE_CONCURRENT, device);
+    driver.device = device;
     driver.capability = 10 * major + minor;
     if (driver.capability >= OLDEST && managed)
         return NULL;

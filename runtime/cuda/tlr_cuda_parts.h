@@ -30,12 +30,15 @@ typedef struct tlr_cuda_driver {
     int (*graph_destroy)(void *graph);
     int (*graph_launch)(void *exec, void *stream);
     int (*exec_destroy)(void *exec);
+    int (*prefetch)(uint64_t at, size_t bytes, int device, void *stream);
     int (*launch)(void *function, unsigned x, unsigned y, unsigned z, unsigned threads_x,
                   unsigned threads_y, unsigned threads_z, unsigned shared_bytes, void *stream,
                   void **arguments, void **extra);
     int (*error_text)(int error, const char **text);
     void *context;
+    int device;
     int capability; /* 86: compute capability 8.6 */
+    int moves;      /* pages of managed memory can be asked for ahead */
     char name[96];
 } tlr_cuda_driver;
 

@@ -9,12 +9,13 @@
 #include "tlr_cuda_parts.h"
 
 #include "tlk_cuda_frame.h"
+#include "tlr_session.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
-enum { THREADS = 256, CAPTURE_THREAD_LOCAL = 1 };
+enum { THREADS = 256, CAPTURE_THREAD_LOCAL = 1, HOST = -1 };
 
 /* One run at a time: graphs, numbers and the stream are the program's. */
 static pthread_mutex_t running = PTHREAD_MUTEX_INITIALIZER;
@@ -73,6 +74,16 @@ static int queue(const tlr_cuda_program *p, const tlr_cuda_driver *d, const tlr_
             error = launch(p, d, *at, &frame);
     }
     return error;
+}
+
+/* Have managed memory move whole, where a kernel or the host would fetch it page by page at the
+ * first touch.  A hint: nothing depends on it, its failure no more than its success. */
+static void move(const tlr_cuda_program *p, const tlr_cuda_driver *d, const tlr_cuda_run_key *key,
+                 const tlr_io *io, int n_io, int device)
+{
+    for (int i = 0; d->moves && i < n_io; ++i)
+        d->prefetch((uint64_t)(uintptr_t)(key->act + io[i].offset * key->n),
+                    (size_t)(io[i].elems * tlr_type_bytes(io[i].type) * key->n), device, p->stream);
 }
 
 /* --- graphs ------------------------------------------------------------------------------- */
@@ -148,8 +159,13 @@ static void run(tlr_cuda_program *p, const tlr_cuda_driver *d, const tlr_cuda_ru
     g->used = ++p->runs;
     if (!error && ++g->runs == CAPTURED_AT)
         make_graph(p, d, g);
+    const tlr_func *io = key->table->io;
+    if (!error && io)
+        move(p, d, key, io->in, io->n_in, d->device);
     if (!error)
         error = g->exec ? d->graph_launch(g->exec, p->stream) : queue(p, d, key, &at);
+    if (!error && io)
+        move(p, d, key, io->out, io->n_out, HOST);
     if (error && at)
         tlr_cuda_trouble(p, "kernel %s: %s", at->kernel, tlr_cuda_error_text(d, error));
     else if (error || (error = d->stream_wait(p->stream)) != 0)

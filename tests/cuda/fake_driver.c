@@ -300,17 +300,30 @@ int cuGraphLaunch(void *handle, void *s)
     return 0;
 }
 
-int cuMemcpyHtoDAsync_v2(uint64_t at, const void *from, size_t bytes, void *s)
+static bool is_inside(uint64_t at, size_t bytes)
 {
-    if (s != &stream || capture_forbids())
-        return INVALID;
     for (int i = 0; i < n_regions; ++i)
         if (at >= (uintptr_t)regions[i].base &&
-            at + bytes <= (uintptr_t)regions[i].base + regions[i].bytes) {
-            memcpy((void *)(uintptr_t)at, from, bytes);
-            return 0;
-        }
-    return INVALID;
+            at + bytes <= (uintptr_t)regions[i].base + regions[i].bytes)
+            return true;
+    return false;
+}
+
+int cuMemcpyHtoDAsync_v2(uint64_t at, const void *from, size_t bytes, void *s)
+{
+    if (s != &stream || capture_forbids() || !is_inside(at, bytes))
+        return INVALID;
+    memcpy((void *)(uintptr_t)at, from, bytes);
+    return 0;
+}
+
+/* Device 0, or -1 for the host.  Nothing moves here; what is asked for is noted. */
+int cuMemPrefetchAsync(uint64_t at, size_t bytes, int device, void *s)
+{
+    bool fine = s == &stream && !capture_forbids() && is_inside(at, bytes) && bytes > 0;
+    note(!fine || device < -1 || device > 0 ? "move refused\n"
+         : device ? "move of %d to the host\n" : "move of %d to the device\n", (int)bytes);
+    return fine ? 0 : INVALID;
 }
 
 static int take_down(graph *g, const launched *l)

@@ -71,7 +71,7 @@ def planted():
 
 def device_sources(folder):
     place = os.path.join(folder, "src/runtime/cuda")
-    return [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
+    return [os.path.join(folder, "src/runtime/infer/tlr_pack.c")] + [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
 
 
 def dump(source, name, n, target, *options):

@@ -165,17 +165,21 @@ def graphs(source):
     """A function's launches as one graph: the same bits as one by one, whatever changes from step to step."""
     folder = compiled(source, "cuda_run_head", "--target", "cuda", "--batch", 8, "--optimizer", "adamw", "--replace-head", "3",
                       "--freeze", "*", "--unfreeze", "wide*", "--unfreeze", "fc*")
-    shutil.rmtree(f"{WORK}/cuda_run_cache", ignore_errors=True)
     bits, said = [], []
     for name, wanted in (("graphs", {}), ("one_by_one", {"FAKE_CUDA_NO_GRAPHS": "1"})):
         out, log = fresh(name), os.path.join(WORK, f"cuda_run_log_{name}")
+        shutil.rmtree(f"{WORK}/cuda_run_cache", ignore_errors=True)
         if os.path.exists(log):
             os.remove(log)
         train(folder, out, "--epochs", 4, "--head-epochs", 2, "--schedule", "cosine", env=dict(os.environ, FAKE_CUDA_LOG=log, **wanted))
         bits.append(last_of(out))
         said.append(open(log).read().splitlines() if os.path.exists(log) else [])
     made, launched = (sum(line.startswith(word) for line in said[0]) for word in ("graph", "launch"))
-    check(len(set(bits)) == 1 and not said[1], "graphs or launches one by one: the same bits")
+    moved = [line for line in said[1] if line.startswith("move")]
+    # a picture is 3 x 16 x 16 floats; a step of 8 leaves as many losses and 3 logits each
+    check({"move of 24576 to the device", "move of 32 to the host", "move of 96 to the host"} <= set(moved) and
+          "move refused" not in moved, f"pictures and results are moved whole: {len(moved)} moves")
+    check(len(set(bits)) == 1 and len(moved) == len(said[1]), "graphs or launches one by one: the same bits")
     # 64 samples by 8, 16 of them to evaluate: 8 times features, 12 steps of the head, 12 of all, 8 evaluations; all but the first of each
     check(made == 4 and launched >= 7 + 11 + 11 + 7, f"{made} graphs, launched {launched} times")
 
