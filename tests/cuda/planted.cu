@@ -3,7 +3,7 @@
 #include "tlk_cuda.h"
 
 enum { N = 64 };
-static float memory[2 * N];
+alignas(16) static float memory[2 * N];
 static tlk_emu_mark marks[2 * N];
 
 #define GLOBAL tlk_view((float *)f.act, N)
@@ -98,6 +98,73 @@ static void shuffle_not_reached(const tlk_cuda_frame)
         (void)__shfl_down_sync(0xffffffffu, 1.0f, 1u);
 }
 
+static void load_not_aligned(const tlk_cuda_frame f)
+{
+    float v[4];
+    tlk_load4(GLOBAL, threadIdx.x == 3 ? 2 : 4, v);
+}
+
+static void store_not_aligned(const tlk_cuda_frame)
+{
+    TLK_SHARED(uint32_t, part, N);
+    const uint32_t word[4] = {};
+    if (threadIdx.x == 0)
+        tlk_store<4>(part, 6, word);
+}
+
+/* --- matrix instructions: ones times ones, so that every element of c is the number of products */
+
+static const uint32_t one_tf32 = 0x3f800000u, one_bf16 = 0x3f803f80u;
+
+/* Mirrored as in `right`: each lane's c[3] says 8 or 16 more than it was. */
+static void right_product(const tlk_cuda_frame f)
+{
+    const uint32_t a[4] = { one_tf32, one_tf32, one_tf32, one_tf32 }, b[2] = { one_tf32, one_tf32 };
+    const uint32_t d[4] = { one_bf16, one_bf16, one_bf16, one_bf16 }, e[2] = { one_bf16, one_bf16 };
+    float c[4] = { 0, 0, 0, GLOBAL[N - 1 - threadIdx.x] - 24 };
+    tlk_mma_tf32(c, a, b);
+    tlk_mma_bf16(c, d, e);
+    tlk_fresh((float *)f.fix, N)[threadIdx.x] = c[3];
+}
+
+static void product_not_reached(const tlk_cuda_frame)
+{
+    const uint32_t a[4] = {}, b[2] = {};
+    float c[4] = {};
+    if (threadIdx.x != 37)
+        tlk_mma_bf16(c, a, b);
+}
+
+/* The second half of the tile is never stored. */
+static void product_of_unwritten(const tlk_cuda_frame)
+{
+    TLK_SHARED(uint32_t, tile, 2 * N);
+    const uint32_t b[2] = {};
+    float c[4] = {};
+    tile[threadIdx.x] = one_tf32;
+    __syncthreads();
+    const uint32_t a[4] = { tile[threadIdx.x], tile[threadIdx.x], tile[N + threadIdx.x], 0 };
+    tlk_mma_tf32(c, a, b);
+}
+
+/* The fragments are read before the others' stores. */
+static void product_without_barrier(const tlk_cuda_frame)
+{
+    TLK_SHARED(uint32_t, tile, N);
+    const uint32_t b[2] = {};
+    float c[4] = {};
+    tile[threadIdx.x] = one_tf32;
+    const uint32_t a[4] = { tile[threadIdx.x / 2], 0, 0, 0 };
+    tlk_mma_tf32(c, a, b);
+}
+
+static void product_not_rounded(const tlk_cuda_frame)
+{
+    const uint32_t a[4] = { one_tf32, one_tf32, one_tf32, one_tf32 }, b[2] = { 0, one_tf32 + 1 };
+    float c[4] = {};
+    tlk_mma_tf32(c, a, b);
+}
+
 static const struct {
     const char *name;
     void (*kernel)(const tlk_cuda_frame);
@@ -116,6 +183,13 @@ static const struct {
     { "result_not_whole", result_not_whole, "word 7 of a result was not written" },
     { "barrier_not_reached", barrier_not_reached, "a barrier that not all threads reach" },
     { "shuffle_not_reached", shuffle_not_reached, "a shuffle that not all threads reach" },
+    { "load_not_aligned", load_not_aligned, "reads four at global [2], which is not aligned" },
+    { "store_not_aligned", store_not_aligned, "writes 4 at shared part[6], which is not aligned" },
+    { "right_product", right_product, NULL },
+    { "product_not_reached", product_not_reached, "at a matrix instruction that not all" },
+    { "product_of_unwritten", product_of_unwritten, "reads shared tile[64], which nobody wrote" },
+    { "product_without_barrier", product_without_barrier, "race: reads tile[" },
+    { "product_not_rounded", product_not_rounded, "word 1 of b of a matrix instruction was" },
     { "right again", right, NULL },
 };
 

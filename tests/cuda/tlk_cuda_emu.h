@@ -8,7 +8,10 @@
  *                    pattern of fresh memory; a result with an element that nobody wrote
  *     races          two threads at one word, one of them writing, with no barrier of their block
  *                    between (never one between blocks)
- *     barriers       a __syncthreads that some thread of the block never reaches
+ *     barriers       a __syncthreads that some thread of the block never reaches; a shuffle or
+ *                    matrix instruction that some thread of the warp never reaches
+ *     alignment      several numbers at once from an address that is no multiple of their size
+ *     operands       a word of a TF32 fragment that was not rounded to TF32
  *
  * The first finding ends the launch; its text names kernel, block and thread.  Races are found
  * whatever the order of execution, as both accesses are compared by barrier, not by time.
@@ -56,7 +59,14 @@ enum {
 };
 static const uint32_t tlk_emu_pattern = 0x7fbadbadu; /* a NaN that no kernel computes */
 
-enum tlk_emu_state { TLK_EMU_READY, TLK_EMU_AT_SHUFFLE, TLK_EMU_AT_BARRIER, TLK_EMU_DONE };
+enum tlk_emu_state {
+    TLK_EMU_READY, TLK_EMU_AT_SHUFFLE, TLK_EMU_AT_PRODUCT, TLK_EMU_AT_BARRIER, TLK_EMU_DONE
+};
+
+/* What one lane brings to a matrix instruction. */
+struct tlk_emu_operands {
+    uint32_t a[4], b[2];
+};
 
 struct tlk_emu_fiber {
     jmp_buf where;
@@ -64,7 +74,7 @@ struct tlk_emu_fiber {
     char *stack;
     bool started;
     tlk_emu_state state;
-    unsigned shuffles;
+    unsigned shuffles, products;
 };
 
 struct tlk_emu_fresh {
@@ -83,6 +93,7 @@ struct tlk_emu_machine {
     uint32_t epoch, block_epoch, launch_epoch;
     int threads, current;
     uint64_t shuffled[2][TLK_EMU_MAX_THREADS];
+    tlk_emu_operands operands[2][TLK_EMU_MAX_THREADS];
     tlk_emu_fresh fresh[TLK_EMU_MAX_FRESH];
     int n_fresh;
     char finding[512];
@@ -244,6 +255,14 @@ template <class T> static inline tlk_ptr<T> tlk_writable(const tlk_ptr<const T> 
     return tlk_ptr<T>((T *)p.first, p.elems, p.marks);
 }
 
+static inline void tlk_load4(const tlk_ptr<const float> &p, int64_t i, float *v)
+{
+    if ((uintptr_t)(p.first + i) % 16 != 0)
+        tlk_emu_fail("reads four at global [%lld], which is not aligned", (long long)i);
+    for (int j = 0; j < 4; ++j)
+        v[j] = p[i + j];
+}
+
 /* --- shared memory -------------------------------------------------------------------- */
 
 template <class T, int count> struct tlk_emu_shared {
@@ -287,6 +306,16 @@ template <class T, int count> struct tlk_emu_shared {
     T operator[](int64_t i) const { return const_cast<tlk_emu_shared *>(this)->load(i); }
 };
 
+template <int words, class T, int count>
+static inline void tlk_store(tlk_emu_shared<T, count> &to, int64_t at, const T *word)
+{
+    if (at % words != 0)
+        tlk_emu_fail("writes %d at shared %s[%lld], which is not aligned", words, to.name,
+                     (long long)at);
+    for (int j = 0; j < words; ++j)
+        to[at + j] = word[j];
+}
+
 /* --- barriers, shuffles ------------------------------------------------------------------ */
 
 /* Leave the fiber until the scheduler lets it go on. */
@@ -328,6 +357,87 @@ template <class T> static inline T __shfl_xor_sync(unsigned, T v, unsigned d)
 template <class T> static inline T __shfl_sync(unsigned, T v, int lane)
 {
     return tlk_emu_shuffle(v, lane % TLK_EMU_WARP);
+}
+
+/* --- matrix instructions ------------------------------------------------------------------- */
+
+/* As cvt.rna.tf32.f32: ties away from zero. */
+static inline uint32_t tlk_round_tf32(float v)
+{
+    uint32_t bits, low = (1u << 13) - 1; /* TF32 has ten bits of fraction, float 23 */
+    memcpy(&bits, &v, sizeof bits);
+    if (v != v)
+        return 0x7fffffffu;
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + (1u << 12)) & ~low;
+}
+
+/* As cvt.rn.bf16x2.f32: ties to even. */
+static inline uint32_t tlk_emu_round_bf16(float v)
+{
+    uint32_t bits; /* bf16 is the upper half of a float */
+    memcpy(&bits, &v, sizeof bits);
+    return v != v ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+
+static inline uint32_t tlk_round_bf16(float first, float second)
+{
+    return tlk_emu_round_bf16(first) | tlk_emu_round_bf16(second) << 16;
+}
+
+static inline float tlk_emu_number(uint32_t bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* The i-th number of a word. */
+template <int per_word> static inline float tlk_emu_part(uint32_t word, int i)
+{
+    return tlk_emu_number(per_word == 1 ? word : i ? word & 0xffff0000u : word << 16);
+}
+
+/* The warp's lanes hand over their fragments, then each makes its four elements of c: fragments lie
+ * as the PTX ISA draws them, see tlk_cuda_mma.h.  Products are exact, sums fp32 in the order of k;
+ * a device may add in another. */
+template <int per_word>
+static inline void tlk_emu_product(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    int me = tlk_emu.current, lane = me % TLK_EMU_WARP;
+    tlk_emu_operands *all = tlk_emu.operands[tlk_emu.fibers[me].products++ % 2];
+    memcpy(all[me].a, a, sizeof all[me].a);
+    memcpy(all[me].b, b, sizeof all[me].b);
+    tlk_emu_wait(TLK_EMU_AT_PRODUCT);
+    all += me - lane;
+    for (int e = 0; e < 4; ++e) {
+        int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
+        for (int k = 0; k < 8 * per_word; ++k) {
+            int word = k / per_word;
+            uint32_t x = all[row % 8 * 4 + word % 4].a[row / 8 + word / 4 * 2];
+            uint32_t y = all[column * 4 + word % 4].b[word / 4];
+            c[e] = fmaf(tlk_emu_part<per_word>(x, k % per_word),
+                        tlk_emu_part<per_word>(y, k % per_word), c[e]);
+        }
+    }
+}
+
+static inline void tlk_emu_want_tf32(const char *name, const uint32_t *word, int count)
+{
+    for (int i = 0; i < count; ++i)
+        if (tlk_round_tf32(tlk_emu_number(word[i])) != word[i])
+            tlk_emu_fail("word %d of %s of a matrix instruction was not rounded to TF32", i, name);
+}
+
+static inline void tlk_mma_tf32(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    tlk_emu_want_tf32("a", a, 4);
+    tlk_emu_want_tf32("b", b, 2);
+    tlk_emu_product<1>(c, a, b);
+}
+
+static inline void tlk_mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    tlk_emu_product<2>(c, a, b);
 }
 
 /* --- scheduler --------------------------------------------------------------------------- */
@@ -384,9 +494,9 @@ static bool tlk_emu_release_some(void)
 {
     bool some = false;
     for (int first = 0; first < tlk_emu.threads; first += TLK_EMU_WARP) {
-        int left = tlk_emu.threads - first;
-        some |= tlk_emu_release(first, left < TLK_EMU_WARP ? left : TLK_EMU_WARP,
-                                TLK_EMU_AT_SHUFFLE);
+        int left = tlk_emu.threads - first, n = left < TLK_EMU_WARP ? left : TLK_EMU_WARP;
+        some |= tlk_emu_release(first, n, TLK_EMU_AT_SHUFFLE);
+        some |= tlk_emu_release(first, n, TLK_EMU_AT_PRODUCT);
     }
     if (tlk_emu_release(0, tlk_emu.threads, TLK_EMU_AT_BARRIER)) {
         ++tlk_emu.epoch;
@@ -398,15 +508,15 @@ static bool tlk_emu_release_some(void)
 /* Some wait, and those they wait for are elsewhere or done. */
 static bool tlk_emu_stuck(void)
 {
+    static const char *const where[] = { "", "shuffle", "matrix instruction", "barrier" };
     int t = 0;
-    while (tlk_emu.fibers[t].state != TLK_EMU_AT_BARRIER &&
-           tlk_emu.fibers[t].state != TLK_EMU_AT_SHUFFLE)
+    while (tlk_emu.fibers[t].state == TLK_EMU_READY || tlk_emu.fibers[t].state == TLK_EMU_DONE)
         ++t;
     tlk_emu.current = t;
     snprintf(tlk_emu.finding, sizeof tlk_emu.finding,
              "kernel %s, block %u %u %u, thread %d: waits at a %s that not all threads reach",
              tlk_emu.name, blockIdx.x, blockIdx.y, blockIdx.z, t,
-             tlk_emu.fibers[t].state == TLK_EMU_AT_BARRIER ? "barrier" : "shuffle");
+             where[tlk_emu.fibers[t].state]);
     return false;
 }
 
