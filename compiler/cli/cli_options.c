@@ -19,11 +19,22 @@ static int find_name(const char *const *names, int count, const char *text)
     return i;
 }
 
+static const char *const targets[TLC_TARGET_COUNT] = { "cpu", "ref", "cuda" };
+static const char *const precisions[TLC_PRECISION_COUNT] = { "fp32", "fp64", "tf32", "bf16" };
+
+/* Every target computes in fp32; each other precision is one target's. */
+static tlc_status check_precision(tlc_ctx *ctx, const tlc_options *o)
+{
+    tlc_target needs = o->precision == TLC_PRECISION_FP64 ? TLC_TARGET_REF : TLC_TARGET_CUDA;
+    if (o->precision == TLC_PRECISION_FP32 || o->target == needs)
+        return TLC_OK;
+    return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--precision %s needs --target %s",
+                    precisions[o->precision], targets[needs]);
+}
+
 static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
 {
     static const char *const optimizers[] = { "adam", "adamw", "sgd" };
-    static const char *const targets[] = { "cpu", "ref", "cuda" };
-    static const char *const precisions[] = { "fp32", "fp64" };
     static const char *const libraries[] = { "none", "openblas" };
     static const char *const policies[] = { "train", "frozen", "stats" }; /* train: the default */
     const char *text = tlb_text(a, TLB_OPT_OPTIMIZER);
@@ -32,14 +43,14 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
         return usage(ctx, TLB_OPT_OPTIMIZER, text, "adam, adamw or sgd");
     o->optimizer = (tlc_optimizer)i;
     text = tlb_text(a, TLB_OPT_TARGET);
-    i = find_name(targets, 3, text);
-    if (i == 3)
+    i = find_name(targets, TLC_TARGET_COUNT, text);
+    if (i == TLC_TARGET_COUNT)
         return usage(ctx, TLB_OPT_TARGET, text, "cpu, ref or cuda");
     o->target = (tlc_target)i;
     text = tlb_text(a, TLB_OPT_PRECISION);
-    i = find_name(precisions, 2, text);
-    if (i == 2)
-        return usage(ctx, TLB_OPT_PRECISION, text, "fp32 or fp64");
+    i = find_name(precisions, TLC_PRECISION_COUNT, text);
+    if (i == TLC_PRECISION_COUNT)
+        return usage(ctx, TLB_OPT_PRECISION, text, "fp32, fp64, tf32 or bf16");
     o->precision = (tlc_precision)i;
     text = tlb_text(a, TLB_OPT_BLAS);
     i = find_name(libraries, 2, text);
@@ -51,8 +62,7 @@ static tlc_status read_names(tlc_ctx *ctx, const tlb_args *a, tlc_options *o)
     if (i == 3)
         return usage(ctx, TLB_OPT_BN, text, "frozen, stats or train");
     o->bn = (tlc_bn_policy)i;
-    if (o->precision == TLC_PRECISION_FP64 && o->target != TLC_TARGET_REF)
-        return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--precision fp64 needs --target ref");
+    TLC_TRY(check_precision(ctx, o));
     if (o->openblas && o->target != TLC_TARGET_CPU)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE", "--blas openblas needs --target cpu");
     if (o->nesterov && o->optimizer != TLC_SGD)

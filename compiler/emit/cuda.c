@@ -241,7 +241,11 @@ void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))
             w_table(e, w, funcs[i].name, funcs[i].io), ++table;
-    tlc_w(w, "    },\n    .n_tables = %d,\n};\n\n", table);
+    tlc_w(w, "    },\n    .n_tables = %d,\n", table);
+    if (e->spec->options->precision != TLC_PRECISION_FP32) /* matrix units of Ampere and later */
+        tlc_w(w, "    .needs = 80, .because = \"--precision %s\",\n",
+              tlc_emit_precision_name(e->spec->options->precision));
+    tlc_w(w, "};\n\n");
     table = 0;
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))

@@ -16,7 +16,8 @@ const char *tlc_emit_target_name(tlc_target t)
 
 const char *tlc_emit_precision_name(tlc_precision p)
 {
-    return p == TLC_PRECISION_FP64 ? "fp64" : "fp32";
+    static const char *const names[] = { "fp32", "fp64", "tf32", "bf16" };
+    return names[p];
 }
 
 static const char *const type_names[TLC_TYPE_COUNT] = {

@@ -17,7 +17,15 @@ typedef enum tlc_bn_policy {
     TLC_BN_FROZEN,  /* all by running statistics, which stay; scale and bias stay too */
     TLC_BN_STATS,   /* as default, but frozen layers go by the batch's statistics as well */
 } tlc_bn_policy;
-typedef enum tlc_precision { TLC_PRECISION_FP32, TLC_PRECISION_FP64 } tlc_precision;
+/* Of the arithmetic.  tf32, bf16: products of convolutions and linear layers on matrix units, whose
+ * operands are rounded on the way there; values in memory stay f32. */
+typedef enum tlc_precision {
+    TLC_PRECISION_FP32,
+    TLC_PRECISION_FP64,
+    TLC_PRECISION_TF32,
+    TLC_PRECISION_BF16,
+    TLC_PRECISION_COUNT
+} tlc_precision;
 
 /* One option of `tlc compile` that repeats: --freeze, --unfreeze, in the order given. */
 typedef struct tlc_freeze_rule { bool freeze; const char *glob; } tlc_freeze_rule;

@@ -45,11 +45,21 @@ bool tlc_kernel_is_alias(const tlc_node *n)
            tlc_layout_equal(&n->in[0]->layout, &n->out[0]->layout);
 }
 
-static const tlc_kernel *search(const tlc_node *n, tlc_target target, bool openblas)
+/* Flags of rows that an option must ask for, and which of them `o` asks for. */
+enum { OPTIONAL = TLC_K_OPENBLAS | TLC_K_TF32 | TLC_K_BF16 };
+
+static unsigned asked_for(const tlc_options *o)
+{
+    return (o->openblas ? TLC_K_OPENBLAS : 0u) |
+           (o->precision == TLC_PRECISION_TF32 ? TLC_K_TF32 : 0u) |
+           (o->precision == TLC_PRECISION_BF16 ? TLC_K_BF16 : 0u);
+}
+
+static const tlc_kernel *search(const tlc_node *n, tlc_target target, unsigned asked)
 {
     for (size_t i = 0; i < N_ROWS; ++i)
         if (rows[i].op == n->op && rows[i].target == target &&
-            (openblas || !(rows[i].flags & TLC_K_OPENBLAS)) && rows[i].serves(n))
+            !(rows[i].flags & OPTIONAL & ~asked) && rows[i].serves(n))
             return &rows[i];
     return NULL;
 }
@@ -60,8 +70,8 @@ const tlc_kernel *tlc_kernel_choose(const tlc_node *n, const tlc_options *o)
     if (tlc_kernel_is_alias(n))
         return NULL;
     if (o->target == TLC_TARGET_CUDA) /* a device runs no kernel of the host's */
-        return search(n, TLC_TARGET_CUDA, false);
+        return search(n, TLC_TARGET_CUDA, asked_for(o));
     if (o->target == TLC_TARGET_CPU && o->precision == TLC_PRECISION_FP32)
-        k = search(n, TLC_TARGET_CPU, o->openblas);
-    return k ? k : search(n, TLC_TARGET_REF, false);
+        k = search(n, TLC_TARGET_CPU, asked_for(o));
+    return k ? k : search(n, TLC_TARGET_REF, 0);
 }

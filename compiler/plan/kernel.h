@@ -20,7 +20,9 @@
 enum { /* flags of a row */
     TLC_K_SCRATCH = 1 << 0, /* takes scratch */
     TLC_K_STEP = 1 << 1,    /* takes the step's numbers: seed, position, rates */
-    TLC_K_OPENBLAS = 1 << 2 /* calls OpenBLAS: a row for `--blas openblas` alone */
+    TLC_K_OPENBLAS = 1 << 2, /* calls OpenBLAS: a row for `--blas openblas` alone */
+    TLC_K_TF32 = 1 << 3,    /* rounds operands: a row for `--precision tf32` alone */
+    TLC_K_BF16 = 1 << 4     /* the same, bf16 */
 };
 
 /* Blocks of threads on a device: along x (a_picture * n + fixed) / per_block, rounded up. */

@@ -9,6 +9,7 @@
 enum {
     THREADS = 256, /* TLK_CUDA_THREADS */
     TILE = 64,     /* TLK_GEMM_TILE */
+    MMA_AREA = 8192, MMA_CONV2D_ROWS = 64, MMA_LINEAR_ROWS = 128, /* TLK_MMA_AREA, mma_rows */
     MOST_ALONG_YZ = 65535
 };
 
@@ -104,6 +105,14 @@ static bool fits(tlc_launch l)
     return l.y <= MOST_ALONG_YZ && l.z <= MOST_ALONG_YZ;
 }
 
+/* The same product on matrix units, in tiles of rows x (MMA_AREA / rows). */
+static tlc_launch on_matrix_units(tlc_launch l, int64_t rows, int64_t tile_rows)
+{
+    l.per_block = MMA_AREA / tile_rows;
+    l.y = (rows + tile_rows - 1) / tile_rows;
+    return l;
+}
+
 /* A row of kernels.def whose literal and conditions are those of reference kernel `ref`. */
 #define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn)                                \
     static bool name##_serves(const tlc_node *n)                                     \
@@ -151,11 +160,22 @@ static tlc_launch conv2d_launch(const tlc_node *n)
 }
 CUDA_KERNEL(conv2d, conv2d_launch);
 
+/* Rows of the product are the channels of the result, or of the gradient's weight. */
+static tlc_launch mma_conv2d_launch(const tlc_node *n)
+{
+    return on_matrix_units(conv2d_launch(n), n->out[0]->shape.dim[1] / groups_of(n),
+                           MMA_CONV2D_ROWS);
+}
+CUDA_KERNEL_OF(tf32_conv2d, conv2d, all_float, mma_conv2d_launch);
+CUDA_KERNEL_OF(bf16_conv2d, conv2d, all_float, mma_conv2d_launch);
+
 static tlc_launch conv2d_grad_x_launch(const tlc_node *n)
 {
     return conv2d_launch(n); /* the result is dx, its channels are x's */
 }
 CUDA_KERNEL(conv2d_grad_x, conv2d_grad_x_launch);
+CUDA_KERNEL_OF(tf32_conv2d_grad_x, conv2d_grad_x, all_float, mma_conv2d_launch);
+CUDA_KERNEL_OF(bf16_conv2d_grad_x, conv2d_grad_x, all_float, mma_conv2d_launch);
 
 static tlc_launch conv2d_grad_w_launch(const tlc_node *n)
 {
@@ -164,6 +184,14 @@ static tlc_launch conv2d_grad_w_launch(const tlc_node *n)
     return tiles(w[0] / groups, 0, w[1] * w[2] * w[3], groups);
 }
 CUDA_KERNEL(conv2d_grad_w, conv2d_grad_w_launch);
+
+static tlc_launch mma_conv2d_grad_w_launch(const tlc_node *n)
+{
+    return on_matrix_units(conv2d_grad_w_launch(n), n->out[0]->shape.dim[0] / groups_of(n),
+                           MMA_CONV2D_ROWS);
+}
+CUDA_KERNEL_OF(tf32_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
+CUDA_KERNEL_OF(bf16_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
 
 /* One input channel a group: the weight's second axis. */
 static bool is_depthwise(const tlc_node *n)
@@ -186,6 +214,17 @@ CUDA_KERNEL(linear, linear_launch);
 CUDA_KERNEL(matmul, linear_launch);
 CUDA_KERNEL(linear_grad_x, linear_launch);
 
+static tlc_launch mma_linear_launch(const tlc_node *n)
+{
+    return on_matrix_units(linear_launch(n), n->out[0]->shape.dim[1], MMA_LINEAR_ROWS);
+}
+CUDA_KERNEL_OF(tf32_linear, linear, all_float, mma_linear_launch);
+CUDA_KERNEL_OF(bf16_linear, linear, all_float, mma_linear_launch);
+CUDA_KERNEL_OF(tf32_matmul, matmul, all_float, mma_linear_launch);
+CUDA_KERNEL_OF(bf16_matmul, matmul, all_float, mma_linear_launch);
+CUDA_KERNEL_OF(tf32_linear_grad_x, linear_grad_x, all_float, mma_linear_launch);
+CUDA_KERNEL_OF(bf16_linear_grad_x, linear_grad_x, all_float, mma_linear_launch);
+
 static tlc_launch weight_tiles(const tlc_value *w)
 {
     return tiles(w->shape.dim[0], 0, w->shape.dim[1], 1);
@@ -203,6 +242,27 @@ static tlc_launch linear_update_launch(const tlc_node *n)
 }
 CUDA_KERNEL(linear_sgd, linear_update_launch);
 CUDA_KERNEL(linear_adam, linear_update_launch);
+
+static tlc_launch mma_weight_tiles(const tlc_value *w)
+{
+    return on_matrix_units(weight_tiles(w), w->shape.dim[0], MMA_LINEAR_ROWS);
+}
+
+static tlc_launch mma_linear_grad_w_launch(const tlc_node *n)
+{
+    return mma_weight_tiles(n->out[0]);
+}
+CUDA_KERNEL_OF(tf32_linear_grad_w, linear_grad_w, all_float, mma_linear_grad_w_launch);
+CUDA_KERNEL_OF(bf16_linear_grad_w, linear_grad_w, all_float, mma_linear_grad_w_launch);
+
+static tlc_launch mma_linear_update_launch(const tlc_node *n)
+{
+    return mma_weight_tiles(n->in[0]);
+}
+CUDA_KERNEL_OF(tf32_linear_sgd, linear_sgd, all_float, mma_linear_update_launch);
+CUDA_KERNEL_OF(bf16_linear_sgd, linear_sgd, all_float, mma_linear_update_launch);
+CUDA_KERNEL_OF(tf32_linear_adam, linear_adam, all_float, mma_linear_update_launch);
+CUDA_KERNEL_OF(bf16_linear_adam, linear_adam, all_float, mma_linear_update_launch);
 
 /* --- the rest --------------------------------------------------------------------------------- */
 

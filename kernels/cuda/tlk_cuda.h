@@ -12,7 +12,7 @@
  *
  * The same text compiles as plain C++ where tlk_cuda_emu.h stands in for the device: there
  * pointers and shared memory check every access.  So kernels name them by tlk_ptr and
- * TLK_SHARED, and index them; they use no vector types.
+ * TLK_SHARED, and index them; several numbers at once go by tlk_load4 and tlk_store.
  */
 #ifndef TLK_CUDA_H
 #define TLK_CUDA_H
@@ -37,13 +37,27 @@ typedef unsigned long uint64_t;
 #define TLK_METHOD __device__ __forceinline__
 #define TLK_UNROLL _Pragma("unroll")
 /* An array that the block's threads share. */
-#define TLK_SHARED(type, name, count) __shared__ type name[count]
+#define TLK_SHARED(type, name, count) __shared__ alignas(16) type name[count]
 template <class T> using tlk_ptr = T *;
 /* `elems` values at `at`: known bounds, for the emulation to check. */
 template <class T> TLK_DEVICE T *tlk_view(T *at, int64_t) { return at; }
 /* The same, and every one of them is written by the kernel before anything reads it. */
 template <class T> TLK_DEVICE T *tlk_fresh(T *at, int64_t) { return at; }
 template <class T> TLK_DEVICE T *tlk_writable(const T *p) { return const_cast<T *>(p); }
+/* v[0..3] = p[i..i + 3], which is aligned to sixteen bytes. */
+TLK_DEVICE void tlk_load4(const float *p, int64_t i, float *v)
+{
+    float4 four = *reinterpret_cast<const float4 *>(p + i);
+    v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+}
+/* to[at..] = two or four words at once, aligned to as many. */
+template <int words> TLK_DEVICE void tlk_store(uint32_t *to, int at, const uint32_t *word)
+{
+    if constexpr (words == 4)
+        *reinterpret_cast<uint4 *>(to + at) = make_uint4(word[0], word[1], word[2], word[3]);
+    else
+        *reinterpret_cast<uint2 *>(to + at) = make_uint2(word[0], word[1]);
+}
 #else
 #include "tlk_cuda_emu.h"
 #endif

@@ -36,6 +36,13 @@ TLK_DEVICE float tlk_conv_tap(const S &s, tlk_ptr<const float> x, int64_t plane,
     return inside ? x[plane * (s.h * s.w) + (int64_t)h * s.w + w] : 0.0f;
 }
 
+/* Does each pixel meet itself alone?  Then neighbours along the plane stay neighbours. */
+template <class S> TLK_DEVICE bool tlk_conv_is_pointwise(const S &s)
+{
+    return s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
+           s.pad_left == 0 && s.h == s.oh && s.w == s.ow;
+}
+
 /* The window whose tap lies at `at` of the padded axis; -1: none. */
 TLK_DEVICE int tlk_conv_window(int at, int stride, int windows)
 {
@@ -73,19 +80,30 @@ struct tlk_conv_job {
     tlk_ptr<const float> x, w, bias, residual;
     tlk_ptr<float> y;
     static constexpr bool a_by_k = true, b_by_k = false;
+    static constexpr int mma_rows = 64;
 
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.oh * s.ow; }
     TLK_METHOD int depth() const { return s.ic / s.groups * s.kh * s.kw; }
-    TLK_METHOD float a(int m, int k) const
+    TLK_METHOD int64_t a_at(int m, int k) const
     {
-        return w[(int64_t)(group * rows() + m) * depth() + k];
+        return (int64_t)(group * rows() + m) * depth() + k;
     }
+    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return depth() % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
     TLK_METHOD float b(int k, int n) const
     {
         int p = n / (s.oh * s.ow), at = n % (s.oh * s.ow), tap = k % (s.kh * s.kw);
         int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + k / (s.kh * s.kw);
         return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const
+    {
+        int p = n / (s.h * s.w), at = n % (s.h * s.w);
+        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + k;
+        tlk_load4(x, plane * (s.h * s.w) + at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
@@ -94,13 +112,21 @@ struct tlk_conv_job {
     }
 };
 
+TLK_DEVICE tlk_conv_job tlk_cuda_job(const tlk_cuda_conv2d &s, const tlk_cuda_frame &f,
+                                     tlk_ptr<const float> x, tlk_ptr<const float> w,
+                                     tlk_ptr<const float> bias, tlk_ptr<const float> residual,
+                                     tlk_ptr<float> y)
+{
+    return tlk_conv_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, x, w, bias,
+                         residual, y };
+}
+
 TLK_DEVICE void tlk_cuda_conv2d_run(const tlk_cuda_conv2d &s, const tlk_cuda_frame &f,
                                     tlk_ptr<const float> x, tlk_ptr<const float> w,
                                     tlk_ptr<const float> bias, tlk_ptr<const float> residual,
                                     tlk_ptr<float> y)
 {
-    tlk_cuda_gemm(tlk_conv_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, x, w, bias,
-                                residual, y });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, x, w, bias, residual, y));
 }
 
 /* --- gradients ------------------------------------------------------------------ */
@@ -116,20 +142,31 @@ struct tlk_conv_grad_x_job {
     tlk_ptr<const float> dy, w;
     tlk_ptr<float> dx;
     static constexpr bool a_by_k = false, b_by_k = false;
+    static constexpr int mma_rows = 64;
 
     TLK_METHOD int rows() const { return s.ic / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.h * s.w; }
     TLK_METHOD int depth() const { return s.oc / s.groups * s.kh * s.kw; }
-    TLK_METHOD float a(int m, int k) const
+    TLK_METHOD int64_t a_at(int m, int k) const
     {
         int taps = s.kh * s.kw, oc = group * (s.oc / s.groups) + k / taps;
-        return w[((int64_t)oc * rows() + m) * taps + k % taps];
+        return ((int64_t)oc * rows() + m) * taps + k % taps;
     }
+    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return s.kh * s.kw == 1 && rows() % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
     TLK_METHOD float b(int k, int n) const
     {
         int p = n / (s.h * s.w), at = n % (s.h * s.w), tap = k % (s.kh * s.kw);
         int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups) + k / (s.kh * s.kw);
         return tlk_conv_met(s, dy, plane, at / s.w, at % s.w, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const
+    {
+        int p = n / (s.h * s.w), at = n % (s.h * s.w);
+        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups) + k;
+        tlk_load4(dy, plane * (s.h * s.w) + at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
@@ -138,12 +175,18 @@ struct tlk_conv_grad_x_job {
     }
 };
 
+TLK_DEVICE tlk_conv_grad_x_job tlk_cuda_job(const tlk_cuda_conv2d_grad_x &s,
+                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                            tlk_ptr<const float> w, tlk_ptr<float> dx)
+{
+    return tlk_conv_grad_x_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, w, dx };
+}
+
 TLK_DEVICE void tlk_cuda_conv2d_grad_x_run(const tlk_cuda_conv2d_grad_x &s,
                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                            tlk_ptr<const float> w, tlk_ptr<float> dx)
 {
-    tlk_cuda_gemm(tlk_conv_grad_x_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, w,
-                                       dx });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, dy, w, dx));
 }
 
 struct tlk_cuda_conv2d_grad_w {
@@ -157,20 +200,31 @@ struct tlk_conv_grad_w_job {
     tlk_ptr<const float> dy, x;
     tlk_ptr<float> dw;
     static constexpr bool a_by_k = true, b_by_k = true;
+    static constexpr int mma_rows = 64;
 
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return s.ic / s.groups * s.kh * s.kw; }
     TLK_METHOD int depth() const { return (int)pictures * s.oh * s.ow; }
-    TLK_METHOD float a(int m, int k) const
+    TLK_METHOD int64_t a_at(int m, int k) const
     {
         int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow);
-        return dy[((int64_t)p * s.oc + group * rows() + m) * (s.oh * s.ow) + at];
+        return ((int64_t)p * s.oc + group * rows() + m) * (s.oh * s.ow) + at;
     }
+    TLK_METHOD float a(int m, int k) const { return dy[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return s.oh * s.ow % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(dy, a_at(m, k), v); }
     TLK_METHOD float b(int k, int n) const
     {
         int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow), tap = n % (s.kh * s.kw);
         int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n / (s.kh * s.kw);
         return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+    }
+    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const
+    {
+        int p = k / (s.h * s.w), at = k % (s.h * s.w);
+        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n;
+        tlk_load4(x, plane * (s.h * s.w) + at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
@@ -178,12 +232,18 @@ struct tlk_conv_grad_w_job {
     }
 };
 
+TLK_DEVICE tlk_conv_grad_w_job tlk_cuda_job(const tlk_cuda_conv2d_grad_w &s,
+                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                            tlk_ptr<const float> x, tlk_ptr<float> dw)
+{
+    return tlk_conv_grad_w_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, x, dw };
+}
+
 TLK_DEVICE void tlk_cuda_conv2d_grad_w_run(const tlk_cuda_conv2d_grad_w &s,
                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                            tlk_ptr<const float> x, tlk_ptr<float> dw)
 {
-    tlk_cuda_gemm(tlk_conv_grad_w_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, x,
-                                       dw });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, dy, x, dw));
 }
 
 #endif

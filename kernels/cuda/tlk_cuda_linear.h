@@ -21,12 +21,19 @@ struct tlk_linear_job {
     tlk_ptr<const float> x, w, bias;
     tlk_ptr<float> y;
     static constexpr bool a_by_k = true, b_by_k = true;
+    static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.out; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.in; }
-    TLK_METHOD float a(int m, int k) const { return w[(int64_t)m * s.in + k]; }
-    TLK_METHOD float b(int k, int n) const { return x[(int64_t)n * s.in + k]; }
+    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)m * s.in + k; }
+    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return s.in % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
+    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.in + k; }
+    TLK_METHOD float b(int k, int n) const { return x[b_at(k, n)]; }
+    TLK_METHOD bool b_fours() const { return s.in % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(x, b_at(k, n), v); }
     TLK_METHOD void put(int m, int n, float sum) const
     {
         if (bias)
@@ -35,11 +42,18 @@ struct tlk_linear_job {
     }
 };
 
+TLK_DEVICE tlk_linear_job tlk_cuda_job(const tlk_cuda_linear &s, const tlk_cuda_frame &f,
+                                       tlk_ptr<const float> x, tlk_ptr<const float> w,
+                                       tlk_ptr<const float> bias, tlk_ptr<float> y)
+{
+    return tlk_linear_job{ s, tlk_cuda_pictures(s.batch, f.n), x, w, bias, y };
+}
+
 TLK_DEVICE void tlk_cuda_linear_run(const tlk_cuda_linear &s, const tlk_cuda_frame &f,
                                     tlk_ptr<const float> x, tlk_ptr<const float> w,
                                     tlk_ptr<const float> bias, tlk_ptr<float> y)
 {
-    tlk_cuda_gemm(tlk_linear_job{ s, tlk_cuda_pictures(s.batch, f.n), x, w, bias, y });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, x, w, bias, y));
 }
 
 /* y[rows,cols] = a[rows,inner] b[inner,cols]; m: column, n: row. */
@@ -54,20 +68,34 @@ struct tlk_matmul_job {
     tlk_ptr<const float> left, right;
     tlk_ptr<float> y;
     static constexpr bool a_by_k = false, b_by_k = true;
+    static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.cols; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.inner; }
-    TLK_METHOD float a(int m, int k) const { return right[(int64_t)k * s.cols + m]; }
-    TLK_METHOD float b(int k, int n) const { return left[(int64_t)n * s.inner + k]; }
+    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * s.cols + m; }
+    TLK_METHOD float a(int m, int k) const { return right[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return s.cols % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(right, a_at(m, k), v); }
+    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.inner + k; }
+    TLK_METHOD float b(int k, int n) const { return left[b_at(k, n)]; }
+    TLK_METHOD bool b_fours() const { return s.inner % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(left, b_at(k, n), v); }
     TLK_METHOD void put(int m, int n, float sum) const { y[(int64_t)n * s.cols + m] = sum; }
 };
+
+TLK_DEVICE tlk_matmul_job tlk_cuda_job(const tlk_cuda_matmul &s, const tlk_cuda_frame &f,
+                                       tlk_ptr<const float> a, tlk_ptr<const float> b,
+                                       tlk_ptr<float> y)
+{
+    return tlk_matmul_job{ s, tlk_cuda_pictures(s.batch, f.n), a, b, y };
+}
 
 TLK_DEVICE void tlk_cuda_matmul_run(const tlk_cuda_matmul &s, const tlk_cuda_frame &f,
                                     tlk_ptr<const float> a, tlk_ptr<const float> b,
                                     tlk_ptr<float> y)
 {
-    tlk_cuda_gemm(tlk_matmul_job{ s, tlk_cuda_pictures(s.batch, f.n), a, b, y });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, a, b, y));
 }
 
 /* dx[n,in] = dy[n,out] w[out,in]; m: input, n: picture, k: output. */
@@ -82,20 +110,34 @@ struct tlk_linear_grad_x_job {
     tlk_ptr<const float> dy, w;
     tlk_ptr<float> dx;
     static constexpr bool a_by_k = false, b_by_k = true;
+    static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.in; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.out; }
-    TLK_METHOD float a(int m, int k) const { return w[(int64_t)k * s.in + m]; }
-    TLK_METHOD float b(int k, int n) const { return dy[(int64_t)n * s.out + k]; }
+    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * s.in + m; }
+    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return s.in % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
+    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.out + k; }
+    TLK_METHOD float b(int k, int n) const { return dy[b_at(k, n)]; }
+    TLK_METHOD bool b_fours() const { return s.out % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(dy, b_at(k, n), v); }
     TLK_METHOD void put(int m, int n, float sum) const { dx[(int64_t)n * s.in + m] = sum; }
 };
 
-TLK_DEVICE void tlk_cuda_linear_grad_x_run(const tlk_cuda_linear_grad_x &s,
-                                           const tlk_cuda_frame &f, tlk_ptr<const float> dy,
-                                           tlk_ptr<const float> w, tlk_ptr<float> dx)
+TLK_DEVICE tlk_linear_grad_x_job tlk_cuda_job(const tlk_cuda_linear_grad_x &s,
+                                              const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                              tlk_ptr<const float> w, tlk_ptr<float> dx)
 {
-    tlk_cuda_gemm(tlk_linear_grad_x_job{ s, tlk_cuda_pictures(s.batch, f.n), dy, w, dx });
+    return tlk_linear_grad_x_job{ s, tlk_cuda_pictures(s.batch, f.n), dy, w, dx };
+}
+
+TLK_DEVICE void tlk_cuda_linear_grad_x_run(const tlk_cuda_linear_grad_x &s, const tlk_cuda_frame &f,
+                                           tlk_ptr<const float> dy, tlk_ptr<const float> w,
+                                           tlk_ptr<float> dx)
+{
+    tlk_cuda_gemm(tlk_cuda_job(s, f, dy, w, dx));
 }
 
 /* --- gradient of the weights ---------------------------------------------------- */
@@ -106,21 +148,29 @@ template <class Use> struct tlk_linear_grad_w_job {
     tlk_ptr<const float> dy, x;
     Use use;
     static constexpr bool a_by_k = false, b_by_k = false;
+    static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return out; }
     TLK_METHOD int columns() const { return in; }
     TLK_METHOD int depth() const { return pictures; }
-    TLK_METHOD float a(int m, int k) const { return dy[(int64_t)k * out + m]; }
-    TLK_METHOD float b(int k, int n) const { return x[(int64_t)k * in + n]; }
+    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * out + m; }
+    TLK_METHOD float a(int m, int k) const { return dy[a_at(m, k)]; }
+    TLK_METHOD bool a_fours() const { return out % 4 == 0; }
+    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(dy, a_at(m, k), v); }
+    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)k * in + n; }
+    TLK_METHOD float b(int k, int n) const { return x[b_at(k, n)]; }
+    TLK_METHOD bool b_fours() const { return in % 4 == 0; }
+    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(x, b_at(k, n), v); }
     TLK_METHOD void put(int m, int n, float sum) const { use((int64_t)m * in + n, sum); }
 };
 
 template <class S, class Use>
-TLK_DEVICE void tlk_linear_grad_w(const S &s, const tlk_cuda_frame &f, tlk_ptr<const float> dy,
-                                  tlk_ptr<const float> x, const Use &use)
+TLK_DEVICE tlk_linear_grad_w_job<Use> tlk_linear_grad_w(const S &s, const tlk_cuda_frame &f,
+                                                        tlk_ptr<const float> dy,
+                                                        tlk_ptr<const float> x, const Use &use)
 {
-    tlk_cuda_gemm(tlk_linear_grad_w_job<Use>{
-        s.in, s.out, (int)tlk_cuda_pictures(s.batch, f.n), dy, x, use });
+    return tlk_linear_grad_w_job<Use>{ s.in, s.out, (int)tlk_cuda_pictures(s.batch, f.n), dy, x,
+                                       use };
 }
 
 struct tlk_cuda_linear_grad_w {
@@ -133,11 +183,17 @@ struct tlk_linear_store {
     TLK_METHOD void operator()(int64_t at, float g) const { dw[at] = g; }
 };
 
-TLK_DEVICE void tlk_cuda_linear_grad_w_run(const tlk_cuda_linear_grad_w &s,
-                                           const tlk_cuda_frame &f, tlk_ptr<const float> dy,
-                                           tlk_ptr<const float> x, tlk_ptr<float> dw)
+TLK_DEVICE auto tlk_cuda_job(const tlk_cuda_linear_grad_w &s, const tlk_cuda_frame &f,
+                             tlk_ptr<const float> dy, tlk_ptr<const float> x, tlk_ptr<float> dw)
 {
-    tlk_linear_grad_w(s, f, dy, x, tlk_linear_store{ dw });
+    return tlk_linear_grad_w(s, f, dy, x, tlk_linear_store{ dw });
+}
+
+TLK_DEVICE void tlk_cuda_linear_grad_w_run(const tlk_cuda_linear_grad_w &s, const tlk_cuda_frame &f,
+                                           tlk_ptr<const float> dy, tlk_ptr<const float> x,
+                                           tlk_ptr<float> dw)
+{
+    tlk_cuda_gemm(tlk_cuda_job(s, f, dy, x, dw));
 }
 
 struct tlk_cuda_linear_sgd {
@@ -156,12 +212,19 @@ struct tlk_linear_sgd_use {
     }
 };
 
+TLK_DEVICE auto tlk_cuda_job(const tlk_cuda_linear_sgd &s, const tlk_cuda_frame &f,
+                             const tlk_cuda_step &step, tlk_ptr<float> w, tlk_ptr<float> buffer,
+                             tlk_ptr<const float> dy, tlk_ptr<const float> x)
+{
+    return tlk_linear_grad_w(s, f, dy, x, tlk_linear_sgd_use{ step, s.nesterov, w, buffer });
+}
+
 TLK_DEVICE void tlk_cuda_linear_sgd_run(const tlk_cuda_linear_sgd &s, const tlk_cuda_frame &f,
                                         const tlk_cuda_step &step, tlk_ptr<float> w,
                                         tlk_ptr<float> buffer, tlk_ptr<const float> dy,
                                         tlk_ptr<const float> x)
 {
-    tlk_linear_grad_w(s, f, dy, x, tlk_linear_sgd_use{ step, s.nesterov, w, buffer });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, step, w, buffer, dy, x));
 }
 
 struct tlk_cuda_linear_adam {
@@ -180,12 +243,19 @@ struct tlk_linear_adam_use {
     }
 };
 
+TLK_DEVICE auto tlk_cuda_job(const tlk_cuda_linear_adam &s, const tlk_cuda_frame &f,
+                             const tlk_cuda_step &step, tlk_ptr<float> w, tlk_ptr<float> m,
+                             tlk_ptr<float> v, tlk_ptr<const float> dy, tlk_ptr<const float> x)
+{
+    return tlk_linear_grad_w(s, f, dy, x, tlk_linear_adam_use{ step, s.decoupled, w, m, v });
+}
+
 TLK_DEVICE void tlk_cuda_linear_adam_run(const tlk_cuda_linear_adam &s, const tlk_cuda_frame &f,
                                          const tlk_cuda_step &step, tlk_ptr<float> w,
                                          tlk_ptr<float> m, tlk_ptr<float> v,
                                          tlk_ptr<const float> dy, tlk_ptr<const float> x)
 {
-    tlk_linear_grad_w(s, f, dy, x, tlk_linear_adam_use{ step, s.decoupled, w, m, v });
+    tlk_cuda_gemm(tlk_cuda_job(s, f, step, w, m, v, dy, x));
 }
 
 #endif

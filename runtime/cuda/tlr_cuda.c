@@ -74,6 +74,11 @@ static int open_program(tlr_cuda_program *p)
     }
     snprintf(p->device, sizeof p->device, "%.95s, compute capability %d.%d", d->name,
              d->capability / 10, d->capability % 10);
+    if (d->capability < p->needs) {
+        tlr_cuda_trouble(p, "%s: %s needs %d.%d", p->device, p->because, p->needs / 10,
+                         p->needs % 10);
+        return 0;
+    }
     d->context_set(d->context);
     return load_module(p, d) && find_kernels(p, d) && open_stream(p, d);
 }

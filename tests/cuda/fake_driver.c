@@ -1,5 +1,5 @@
-/* fake_driver.c: libcuda.so.1 for tests: a device of compute capability 8.6 whose kernels run on the
- * CPU under tlk_cuda_emu.h.
+/* fake_driver.c: libcuda.so.1 for tests: a device of compute capability 8.6, or what
+ * FAKE_CUDA_CAPABILITY says (75), whose kernels run on the CPU under tlk_cuda_emu.h.
  *
  * A module's image is a shared library (fake_nvrtc.c makes it), or a fatbin; a launch is a call of
  * its tlk_emu_launch.  Memory is filled with the pattern of what nobody wrote, and has redzones by
@@ -52,8 +52,10 @@ int cuDeviceGetName(char *name, int n, int device)
 int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     enum { MAJOR = 75, MINOR = 76 };
+    const char *told = getenv("FAKE_CUDA_CAPABILITY");
+    int capability = told ? atoi(told) : 86;
     (void)device;
-    *value = attribute == MAJOR ? 8 : attribute == MINOR ? 6 : 1;
+    *value = attribute == MAJOR ? capability / 10 : attribute == MINOR ? capability % 10 : 1;
     return 0;
 }
 

@@ -37,8 +37,8 @@ static const tlc_node *node(const char *body)
 {
     const char *text = tlc_arena_printf(
         &ctx.arena,
-        "%sfunc @f(%%x: f32[n,4,6,5], %%r: f32[n,4], %%y: i64[n], %%d: f32[n,3], %%i: i64[n,4]) "
-        "{ %s return }",
+        "%sfunc @f(%%x: f32[n,4,6,5], %%r: f32[n,4], %%y: i64[n], %%d: f32[n,3], %%i: i64[n,4], "
+        "%%e: f32[n,70,6,5]) { %s return }",
         GLOBALS, body);
     tlc_module *m = NULL;
     if (tlc_parse_module(&ctx, text, strlen(text), NULL, &m) != TLC_OK)
@@ -64,20 +64,51 @@ static const struct row {
     { "adam_update %p, %s, %t, %p", "cuda_adam", { 0, 12, 256, 1, 1 } },
 };
 
+static void check_row(const struct row *r, const tlc_options *o)
+{
+    const tlc_node *n = node(r->body);
+    const tlc_kernel *k = tlc_kernel_choose(n, o);
+    assert_non_null(k);
+    assert_string_equal(k->name, r->kernel);
+    tlc_launch got = k->launch(n), want = r->launch;
+    if (memcmp(&got, &want, sizeof got) != 0)
+        fail_msg("%s: %lld %lld / %lld, %lld, %lld", r->body, (long long)got.a_picture,
+                 (long long)got.fixed, (long long)got.per_block, (long long)got.y,
+                 (long long)got.z);
+}
+
 static void test_choice_and_launch(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
-        const tlc_node *n = node(rows[i].body);
-        const tlc_kernel *k = tlc_kernel_choose(n, &cuda);
-        assert_non_null(k);
-        assert_string_equal(k->name, rows[i].kernel);
-        tlc_launch got = k->launch(n), want = rows[i].launch;
-        if (memcmp(&got, &want, sizeof got) != 0)
-            fail_msg("%s: %lld %lld / %lld, %lld, %lld", rows[i].body, (long long)got.a_picture,
-                     (long long)got.fixed, (long long)got.per_block, (long long)got.y,
-                     (long long)got.z);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
+        check_row(&rows[i], &cuda);
+}
+
+/* Products go to matrix units where asked for, in tiles of their own; nothing else does. */
+static void test_matrix_units(void **state)
+{
+    static const tlc_options tf32 = { .target = TLC_TARGET_CUDA, .precision = TLC_PRECISION_TF32 };
+    static const tlc_options bf16 = { .target = TLC_TARGET_CUDA, .precision = TLC_PRECISION_BF16 };
+    static const struct row on_tf32[] = {
+        { "%z : f32[n,70,6,5] = conv2d %x, %w {pad=[1,1,1,1]}", "cuda_tf32_conv2d",
+          { 30, 0, 128, 2, 1 } },
+        { "%z : f32[n,4,6,5] = conv2d_grad_x %e, %w {pad=[1,1,1,1], size=[6,5]}",
+          "cuda_tf32_conv2d_grad_x", { 30, 0, 128, 1, 1 } },
+        { "%z : f32[70,4,3,3] = conv2d_grad_w %e, %x {pad=[1,1,1,1], size=[3,3]}",
+          "cuda_tf32_conv2d_grad_w", { 0, 36, 128, 2, 1 } },
+        { "%z : f32[n,130] = linear %r, %m", "cuda_tf32_linear", { 1, 0, 64, 2, 1 } },
+        { "%z : f32[n,4,4,3] = conv2d %x, %k {groups=4}", "cuda_depthwise", { 48, 0, 256, 1, 1 } },
+        { "%z : f32[n,4,6,5] = relu %x", "cuda_act", { 120, 0, 256, 1, 1 } },
+    };
+    static const struct row on_bf16[] = {
+        { "%z : f32[n,130] = linear %r, %m", "cuda_bf16_linear", { 1, 0, 64, 2, 1 } },
+        { "adam_update %p, %s, %t, %p", "cuda_adam", { 0, 12, 256, 1, 1 } },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof on_tf32 / sizeof *on_tf32; ++i)
+        check_row(&on_tf32[i], &tf32);
+    for (size_t i = 0; i < sizeof on_bf16 / sizeof *on_bf16; ++i)
+        check_row(&on_bf16[i], &bf16);
 }
 
 /* No kernel of the host's stands in for one that is missing. */
@@ -94,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_choice_and_launch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_matrix_units, setup, teardown),
         cmocka_unit_test_setup_teardown(test_declined, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
