@@ -2,6 +2,10 @@
  *
  *     dx[n,ic,h,w]       from dy[n,oc,oh,ow] and w[oc,ic/groups,kh,kw]
  *     dw[oc,ic/groups,kh,kw]    from dy and x, summed over the batch
+ *     parts[p,oc,ic/groups,kh,kw]    dw, its sum cut in p: part i sums over windows
+ *                                    [i * share, (i + 1) * share) of the batch, in order of
+ *                                    picture, row, column; share is n * oh * ow / p, rounded up to
+ *                                    a multiple of 64
  *
  * Stride rounds extents down, so neither h, w nor kh, kw follow from the operands: `size` has
  * them, and the forward extents are computed from it again to check dy.
@@ -11,12 +15,21 @@
 
 #include <inttypes.h>
 
-static const tlc_attr_def attrs[] = {
-    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, stride, 1, TLC_ATTR_MOST, 2, "[1,1]"),
-    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, pad, 0, TLC_ATTR_MOST, 4, "[0,0,0,0]"),
-    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, dilation, 1, TLC_ATTR_MOST, 2, "[1,1]"),
-    TLC_ATTR_INT_ROW(tlc_conv2d_grad_attrs, groups, 1, TLC_ATTR_MOST, "1"),
-    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, size, 1, TLC_ATTR_MOST, 2, NULL),
+enum { MOST_PARTS = 4096 };
+
+#define CONV_ROWS                                                                    \
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, stride, 1, TLC_ATTR_MOST, 2, "[1,1]"),  \
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, pad, 0, TLC_ATTR_MOST, 4, "[0,0,0,0]"), \
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, dilation, 1, TLC_ATTR_MOST, 2, "[1,1]"), \
+    TLC_ATTR_INT_ROW(tlc_conv2d_grad_attrs, groups, 1, TLC_ATTR_MOST, "1"),          \
+    TLC_ATTR_INTS_ROW(tlc_conv2d_grad_attrs, size, 1, TLC_ATTR_MOST, 2, NULL)
+
+static const tlc_attr_def attrs[] = { CONV_ROWS, TLC_ATTR_END };
+
+/* The gradient's struct comes first in the parts', so its rows and checks serve. */
+static const tlc_attr_def parts_attrs[] = {
+    CONV_ROWS,
+    TLC_ATTR_INT_ROW(tlc_conv2d_parts_attrs, parts, 1, MOST_PARTS, NULL),
     TLC_ATTR_END
 };
 
@@ -86,6 +99,16 @@ static tlc_status infer_w(tlc_ctx *ctx, tlc_node *n)
     return TLC_OK;
 }
 
+static tlc_status infer_parts(tlc_ctx *ctx, tlc_node *n)
+{
+    TLC_TRY(infer_w(ctx, n));
+    const tlc_shape dw = n->out[0]->shape;
+    tlc_set_result(n, n->in[0]->type,
+                   tlc_shape_make(5, (int64_t[]){ TLC_ATTRS(n, tlc_conv2d_parts_attrs)->parts,
+                                                  dw.dim[0], dw.dim[1], dw.dim[2], dw.dim[3] }));
+    return TLC_OK;
+}
+
 /* As the convolution: each element of dy meets one filter. */
 static int64_t cost_x(const tlc_node *n)
 {
@@ -95,8 +118,9 @@ static int64_t cost_x(const tlc_node *n)
 
 static int64_t cost_w(const tlc_node *n)
 {
-    const int64_t *w = n->out[0]->shape.dim;
-    return tlc_shape_elems(&n->in[0]->shape) * w[1] * w[2] * w[3];
+    const tlc_shape *dw = &n->out[0]->shape;
+    const int64_t *last = dw->dim + dw->rank - 3; /* ic/groups, kh, kw, with parts or without */
+    return tlc_shape_elems(&n->in[0]->shape) * last[0] * last[1] * last[2];
 }
 
 const tlc_op_def tlc_op_conv2d_grad_x = {
@@ -110,5 +134,12 @@ const tlc_op_def tlc_op_conv2d_grad_w = {
     .attrs = attrs,
     .attrs_size = sizeof(tlc_conv2d_grad_attrs),
     .infer = infer_w,
+    .cost = cost_w,
+};
+
+const tlc_op_def tlc_op_conv2d_grad_w_parts = {
+    .attrs = parts_attrs,
+    .attrs_size = sizeof(tlc_conv2d_parts_attrs),
+    .infer = infer_parts,
     .cost = cost_w,
 };

@@ -69,6 +69,7 @@ typedef struct tlc_conv2d_grad_attrs { /* of the conv2d, and the size of what it
     int64_t groups;
     tlc_ints size; /* grad_x: h, w of x; grad_w: kh, kw */
 } tlc_conv2d_grad_attrs;
+typedef struct tlc_conv2d_parts_attrs { tlc_conv2d_grad_attrs conv; int64_t parts; } tlc_conv2d_parts_attrs;
 
 typedef struct tlc_winograd_filter_attrs { bool flip; } tlc_winograd_filter_attrs;
 /* pad: of the conv2d; parts: sums over shares of the batch's tiles that are kept apart */

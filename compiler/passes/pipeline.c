@@ -15,6 +15,7 @@
  *   (identity)      of the run, which every target shares: what follows goes by kernels and layouts.
  *   winograd        after differentiate, whose nodes it rewrites; before fuse, so that a sum of
  *                   gradients rides on the convolution that makes one of them.
+ *   split_sums      likewise after differentiate: how a sum is cut is a matter of the target.
  *   fuse            after the cut, so that nothing is fused across it: features cross it as
  *                   they are, and cached and uncached runs have the same bits.
  *   (precision)     f32 becomes f64 once no pass computes with weights any more.
@@ -37,7 +38,7 @@ const size_t tlc_n_passes = sizeof tlc_passes / sizeof tlc_passes[0];
 
 static const char *const order[] = {
     "fold_constants", "canonicalise", "replace_head", "freeze", "fold_bn",
-    "split", "differentiate", "dce", "winograd", "fuse", "assign_layouts",
+    "split", "differentiate", "dce", "winograd", "split_sums", "fuse", "assign_layouts",
 };
 
 const tlc_pass *tlc_pass_find(const char *name)

@@ -193,6 +193,24 @@ static tlc_launch mma_conv2d_grad_w_launch(const tlc_node *n)
 CUDA_KERNEL_OF(tf32_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
 CUDA_KERNEL_OF(bf16_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
 
+/* The same for each part: z counts parts of groups. */
+static tlc_launch conv2d_parts_launch(const tlc_node *n)
+{
+    const tlc_conv2d_parts_attrs *a = TLC_ATTRS(n, tlc_conv2d_parts_attrs);
+    const int64_t *w = n->out[0]->shape.dim + 1, groups = a->conv.groups;
+    return tiles(w[0] / groups, 0, w[1] * w[2] * w[3], groups * a->parts);
+}
+CUDA_KERNEL(conv2d_grad_w_parts, conv2d_parts_launch);
+
+static tlc_launch mma_conv2d_parts_launch(const tlc_node *n)
+{
+    int64_t groups = TLC_ATTRS(n, tlc_conv2d_parts_attrs)->conv.groups;
+    return on_matrix_units(conv2d_parts_launch(n), n->out[0]->shape.dim[1] / groups,
+                           MMA_CONV2D_ROWS);
+}
+CUDA_KERNEL_OF(tf32_conv2d_grad_w_parts, conv2d_grad_w_parts, all_float, mma_conv2d_parts_launch);
+CUDA_KERNEL_OF(bf16_conv2d_grad_w_parts, conv2d_grad_w_parts, all_float, mma_conv2d_parts_launch);
+
 /* One input channel a group: the weight's second axis. */
 static bool is_depthwise(const tlc_node *n)
 {
@@ -303,6 +321,29 @@ CUDA_KERNEL(reduce_mean, each_result);
 CUDA_KERNEL(reduce_mean_grad, each_result);
 CUDA_KERNEL(sum_to, block_a_result);
 CUDA_KERNEL(bias_grad, block_a_channel);
+
+/* Of a sum over the leading axis alone the terms are whole arrays.  Where they are many a block for
+ * each element has more threads (cuda_sum_to). */
+static bool sum_parts_serves(const tlc_node *n)
+{
+    const tlc_shape *x = &n->in[0]->shape, *y = &n->out[0]->shape;
+    if (!all_float(n) || tlc_shape_has_n(x) || x->rank != y->rank + 1 || x->dim[0] > THREADS)
+        return false;
+    return product(x->dim + 1, y->rank) == product(y->dim, y->rank);
+}
+
+static void sum_parts_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    tlc_w(w, "{ .elems = %" PRId64 ", .parts = %" PRId64 " }", tlc_shape_elems(&n->out[0]->shape),
+          n->in[0]->shape.dim[0]);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_cuda_sum_parts = {
+    .serves = sum_parts_serves,
+    .layouts = plain_layouts,
+    .literal = sum_parts_literal,
+    .launch = each_result,
+};
 
 static tlc_launch layer_norm_launch(const tlc_node *n)
 {

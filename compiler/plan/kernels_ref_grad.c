@@ -3,16 +3,15 @@
 
 /* --- convolution ----------------------------------------------------------------- */
 
-/* x, w and dy as the forward convolution has them. */
-static void w_conv2d_grad(tlc_cwriter *w, const tlc_node *n, const tlc_value *x,
-                          const tlc_value *weight)
+/* x, w and dy as the forward convolution has them; kernel: kh, kw. */
+static void w_conv2d_grad(tlc_cwriter *w, const tlc_node *n, const tlc_conv2d_grad_attrs *a,
+                          const tlc_value *x, const int64_t *kernel)
 {
-    const tlc_conv2d_grad_attrs *a = TLC_ATTRS(n, tlc_conv2d_grad_attrs);
-    const int64_t *i = x->shape.dim, *k = weight->shape.dim, *o = n->in[0]->shape.dim;
+    const int64_t *i = x->shape.dim, *k = kernel, *o = n->in[0]->shape.dim;
     tlc_w(w, "{ .batch = %" PRId64 ", .ic = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64,
           batch_of(&x->shape), i[1], i[2], i[3]);
     tlc_w(w, ", .oc = %" PRId64 ", .oh = %" PRId64 ", .ow = %" PRId64, o[1], o[2], o[3]);
-    tlc_w(w, ", .kh = %" PRId64 ", .kw = %" PRId64 ", .groups = %" PRId64, k[2], k[3], a->groups);
+    tlc_w(w, ", .kh = %" PRId64 ", .kw = %" PRId64 ", .groups = %" PRId64, k[0], k[1], a->groups);
     tlc_w(w, ", .stride_h = %" PRId64 ", .stride_w = %" PRId64, a->stride.v[0], a->stride.v[1]);
     tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, a->dilation.v[0],
           a->dilation.v[1]);
@@ -21,15 +20,25 @@ static void w_conv2d_grad(tlc_cwriter *w, const tlc_node *n, const tlc_value *x,
 
 static void conv2d_grad_x_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    w_conv2d_grad(w, n, n->out[0], n->in[1]);
+    w_conv2d_grad(w, n, TLC_ATTRS(n, tlc_conv2d_grad_attrs), n->out[0], n->in[1]->shape.dim + 2);
 }
 REF_KERNEL(conv2d_grad_x, serves_all);
 
 static void conv2d_grad_w_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    w_conv2d_grad(w, n, n->in[1], n->out[0]);
+    const tlc_conv2d_grad_attrs *a = TLC_ATTRS(n, tlc_conv2d_grad_attrs);
+    w_conv2d_grad(w, n, a, n->in[1], a->size.v);
 }
 REF_KERNEL(conv2d_grad_w, serves_all);
+
+static void conv2d_grad_w_parts_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_conv2d_parts_attrs *a = TLC_ATTRS(n, tlc_conv2d_parts_attrs);
+    tlc_w(w, "{ .conv = ");
+    w_conv2d_grad(w, n, &a->conv, n->in[1], a->conv.size.v);
+    tlc_w(w, ", .parts = %" PRId64 " }", a->parts);
+}
+REF_KERNEL(conv2d_grad_w_parts, serves_all);
 
 /* --- batch norm --------------------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
  *     grad x      input channel     input pixel          output channel, tap
  *     grad w      output channel    input channel, tap   output pixel
  *
- * Pixels of all pictures are one axis.
+ * Pixels of all pictures are one axis.  Of a gradient by w in parts, block z is part and group, and
+ * a part has its share of that axis.
  */
 #ifndef TLK_CUDA_CONV2D_H
 #define TLK_CUDA_CONV2D_H
@@ -193,10 +194,16 @@ struct tlk_cuda_conv2d_grad_w {
     TLK_CUDA_CONV2D_FIELDS;
 };
 
+struct tlk_cuda_conv2d_grad_w_parts {
+    tlk_cuda_conv2d_grad_w conv;
+    int parts;
+};
+
 struct tlk_conv_grad_w_job {
     const tlk_cuda_conv2d_grad_w &s;
-    int64_t pictures;
+    int first, end; /* of the output pixels */
     int group;
+    int64_t to; /* where the part begins */
     tlk_ptr<const float> dy, x;
     tlk_ptr<float> dw;
     static constexpr bool a_by_k = true, b_by_k = true;
@@ -204,10 +211,10 @@ struct tlk_conv_grad_w_job {
 
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return s.ic / s.groups * s.kh * s.kw; }
-    TLK_METHOD int depth() const { return (int)pictures * s.oh * s.ow; }
+    TLK_METHOD int depth() const { return end - first; }
     TLK_METHOD int64_t a_at(int m, int k) const
     {
-        int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow);
+        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
         return ((int64_t)p * s.oc + group * rows() + m) * (s.oh * s.ow) + at;
     }
     TLK_METHOD float a(int m, int k) const { return dy[a_at(m, k)]; }
@@ -215,20 +222,21 @@ struct tlk_conv_grad_w_job {
     TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(dy, a_at(m, k), v); }
     TLK_METHOD float b(int k, int n) const
     {
-        int p = k / (s.oh * s.ow), at = k % (s.oh * s.ow), tap = n % (s.kh * s.kw);
+        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
+        int tap = n % (s.kh * s.kw);
         int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n / (s.kh * s.kw);
         return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
     }
     TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
     TLK_METHOD void b_four(int k, int n, float *v) const
     {
-        int p = k / (s.h * s.w), at = k % (s.h * s.w);
+        int p = (first + k) / (s.h * s.w), at = (first + k) % (s.h * s.w);
         int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n;
         tlk_load4(x, plane * (s.h * s.w) + at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
-        dw[(int64_t)(group * rows() + m) * columns() + n] = sum;
+        dw[to + (int64_t)(group * rows() + m) * columns() + n] = sum;
     }
 };
 
@@ -236,12 +244,35 @@ TLK_DEVICE tlk_conv_grad_w_job tlk_cuda_job(const tlk_cuda_conv2d_grad_w &s,
                                             const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                             tlk_ptr<const float> x, tlk_ptr<float> dw)
 {
-    return tlk_conv_grad_w_job{ s, tlk_cuda_pictures(s.batch, f.n), (int)blockIdx.z, dy, x, dw };
+    int pixels = (int)tlk_cuda_pictures(s.batch, f.n) * s.oh * s.ow;
+    return tlk_conv_grad_w_job{ s, 0, pixels, (int)blockIdx.z, 0, dy, x, dw };
 }
 
 TLK_DEVICE void tlk_cuda_conv2d_grad_w_run(const tlk_cuda_conv2d_grad_w &s,
                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                            tlk_ptr<const float> x, tlk_ptr<float> dw)
+{
+    tlk_cuda_gemm(tlk_cuda_job(s, f, dy, x, dw));
+}
+
+/* The share is the reference's; a multiple of 64, so that fours stay whole and aligned. */
+TLK_DEVICE tlk_conv_grad_w_job tlk_cuda_job(const tlk_cuda_conv2d_grad_w_parts &s,
+                                            const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                            tlk_ptr<const float> x, tlk_ptr<float> dw)
+{
+    const tlk_cuda_conv2d_grad_w &c = s.conv;
+    int pixels = (int)tlk_cuda_pictures(c.batch, f.n) * c.oh * c.ow;
+    int part = (int)blockIdx.z / c.groups, group = (int)blockIdx.z % c.groups;
+    int share = ((pixels + 63) / 64 + s.parts - 1) / s.parts * 64;
+    int first = part * share < pixels ? part * share : pixels;
+    int end = pixels - first < share ? pixels : first + share;
+    int64_t elems = (int64_t)c.oc * (c.ic / c.groups) * c.kh * c.kw;
+    return tlk_conv_grad_w_job{ c, first, end, group, part * elems, dy, x, dw };
+}
+
+TLK_DEVICE void tlk_cuda_conv2d_grad_w_parts_run(const tlk_cuda_conv2d_grad_w_parts &s,
+                                                 const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                                 tlk_ptr<const float> x, tlk_ptr<float> dw)
 {
     tlk_cuda_gemm(tlk_cuda_job(s, f, dy, x, dw));
 }

@@ -20,6 +20,7 @@
     TLK_MMA_KERNEL(format, conv2d)                                                             \
     TLK_MMA_KERNEL(format, conv2d_grad_x)                                                      \
     TLK_MMA_KERNEL(format, conv2d_grad_w)                                                      \
+    TLK_MMA_KERNEL(format, conv2d_grad_w_parts)                                                \
     TLK_MMA_KERNEL(format, linear)                                                             \
     TLK_MMA_KERNEL(format, matmul)                                                             \
     TLK_MMA_KERNEL(format, linear_grad_x)                                                      \

@@ -75,6 +75,24 @@ TLK_DEVICE void tlk_cuda_sum_to_run(const tlk_cuda_sum_to &s, const tlk_cuda_fra
         y[item] = sum;
 }
 
+/* The sum of `parts` arrays that lie one after another, in their order; a thread is an element. */
+struct tlk_cuda_sum_parts {
+    int64_t elems;
+    int parts;
+};
+
+TLK_DEVICE void tlk_cuda_sum_parts_run(const tlk_cuda_sum_parts &s, const tlk_cuda_frame &,
+                                       tlk_ptr<const float> x, tlk_ptr<float> y)
+{
+    int64_t i = tlk_cuda_index();
+    if (i >= s.elems)
+        return;
+    float sum = x[i];
+    for (int part = 1; part < s.parts; ++part)
+        sum += x[part * s.elems + i];
+    y[i] = sum;
+}
+
 /* db[out] = dy[n][out][plane] summed over batch and plane; a block is an output. */
 struct tlk_cuda_bias_grad {
     int64_t batch;

@@ -135,6 +135,12 @@ static inline int64_t tlk_ref_conv2d_grad_w_items(const tlk_ref_conv2d_grad_w *s
     return (int64_t)s->oc * (s->ic / s->groups);
 }
 
+/* Windows of a part, of `windows` of the batch. */
+static inline int64_t tlk_ref_conv2d_share(int64_t windows, int parts)
+{
+    return ((windows + 63) / 64 + parts - 1) / parts * 64;
+}
+
 /* The share of one picture in dw[kh][kw]: dy[oh][ow] times what that tap met. */
 static inline double tlk_ref_conv2d_grad_w_at(const tlk_ref_conv2d_grad_w *s, const tlk_real *dy,
                                               const tlk_real *x, int kh, int kw)
@@ -167,6 +173,52 @@ static inline void tlk_ref_conv2d_grad_w_item(const tlk_ref_conv2d_grad_w *s, in
                                                 x + (p * s->ic + ic) * in_plane, kh, kw);
             *dw++ = (tlk_real)sum;
         }
+}
+
+/* The same sums cut in parts, over shares of the batch's windows. */
+typedef struct tlk_ref_conv2d_grad_w_parts {
+    tlk_ref_conv2d_grad_w conv;
+    int parts;
+} tlk_ref_conv2d_grad_w_parts;
+
+/* An item is a part of a filter's window over one input channel. */
+static inline int64_t tlk_ref_conv2d_grad_w_parts_items(const tlk_ref_conv2d_grad_w_parts *s,
+                                                        int64_t n)
+{
+    return s->parts * tlk_ref_conv2d_grad_w_items(&s->conv, n);
+}
+
+/* dy[window] times what tap kh, kw met there. */
+static inline double tlk_ref_conv2d_grad_w_window(const tlk_ref_conv2d_grad_w *s,
+                                                  const tlk_real *dy, const tlk_real *x,
+                                                  int64_t window, int kh, int kw)
+{
+    int h = (int)(window / s->ow) * s->stride_h - s->pad_top + kh * s->dilation_h;
+    int col = (int)(window % s->ow) * s->stride_w - s->pad_left + kw * s->dilation_w;
+    bool inside = h >= 0 && h < s->h && col >= 0 && col < s->w;
+    return inside ? (double)dy[window] * x[(int64_t)h * s->w + col] : 0;
+}
+
+static inline void tlk_ref_conv2d_grad_w_parts_item(const tlk_ref_conv2d_grad_w_parts *parts,
+                                                    int64_t item, int64_t n, const tlk_real *dy,
+                                                    const tlk_real *x, tlk_real *dw)
+{
+    const tlk_ref_conv2d_grad_w *s = &parts->conv;
+    int64_t filters = tlk_ref_conv2d_grad_w_items(s, n), ic_group = s->ic / s->groups;
+    int64_t oc = item % filters / ic_group;
+    int64_t ic = oc / (s->oc / s->groups) * ic_group + item % filters % ic_group;
+    int64_t plane = (int64_t)s->oh * s->ow, windows = tlk_ref_pictures(s->batch, n) * plane;
+    int64_t share = tlk_ref_conv2d_share(windows, parts->parts), first = item / filters * share;
+    int64_t end = first + share < windows ? first + share : windows;
+    dw += item * s->kh * s->kw;
+    for (int tap = 0; tap < s->kh * s->kw; ++tap) {
+        double sum = 0;
+        for (int64_t i = first; i < end; ++i)
+            sum += tlk_ref_conv2d_grad_w_window(s, dy + (i / plane * s->oc + oc) * plane,
+                                                x + (i / plane * s->ic + ic) * s->h * s->w,
+                                                i % plane, tap / s->kw, tap % s->kw);
+        *dw++ = (tlk_real)sum;
+    }
 }
 
 #endif

@@ -20,6 +20,9 @@ CUDA = os.path.join(SOURCE, "tests/cuda")
 FAKE = os.path.join(WORK, "cuda_fake")
 LOG = os.path.join(WORK, "cuda_compiled")
 SHORT = ["conv2d_groups", "batch_norm_train"]
+# Planes large enough that the sums of the weights' gradients are cut in parts (split_sums): 3 of 195 windows; 3 of 208.
+PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %w {pad=[1,1,1,1]}"),
+          ("parts_one", (4, 16, 13), (6, 16, 13), "PARAM:w:6,2,1,1 %z = conv2d %a, %w {groups=2}")]
 PRODUCTS = ["conv2d", "conv2d_stride", "conv2d_groups", "conv2d_dilation", "conv2d_one", "conv2d_frozen", "linear", "matmul", "residual"]
 SHORT_PRODUCTS = {"tf32": ["conv2d_groups"], "bf16": ["residual"]}
 ARCHITECTURES = [75, 80, 86, 89, 90]
@@ -280,6 +283,11 @@ if __name__ == "__main__":
             every_operator()
     else:
         with_device()
+    for case in PARTED:
+        for precision in ["fp32", *ALLOWED_ROUNDED] if LONG else ["tf32" if case[0] == "parts_one" else "fp32"]:
+            if case[0] in (sys.argv[1:] or [case[0]]):
+                step_of(case, precision)
+                check("conv2d_grad_w_parts" in open(f"{WORK}/cuda_step_cuda/model.cu").read(), f"{case[0]}: the sum is cut")
     for case in test_gradients.CASES:
         if case[0] in (sys.argv[1:] or (SHORT if not LONG else [c[0] for c in test_gradients.CASES])):
             step_of(case)

@@ -56,6 +56,10 @@ static const struct row {
     { "%z : f32[n,70,6,5] = conv2d %x, %w {pad=[1,1,1,1]}", "cuda_conv2d", { 30, 0, 64, 2, 1 } },
     { "%z : f32[n,6,4,3] = conv2d %x, %g {groups=2}", "cuda_conv2d", { 12, 0, 64, 1, 2 } },
     { "%z : f32[n,4,4,3] = conv2d %x, %k {groups=4}", "cuda_depthwise", { 48, 0, 256, 1, 1 } },
+    { "%z : f32[5,70,2,3,3] = conv2d_grad_w_parts %e, %x {groups=2, pad=[1,1,1,1], size=[3,3], "
+      "parts=5}", "cuda_conv2d_grad_w_parts", { 0, 18, 64, 1, 10 } },
+    { "%z : f32[3,3] = sum_to %w {shape=[3,3]}", "cuda_sum_to", { 0, 9, 1, 1, 1 } },
+    { "%z : f32[4,3,3] = sum_to %w {shape=[4,3,3]}", "cuda_sum_parts", { 0, 36, 256, 1, 1 } },
     { "%z : f32[n,130] = linear %r, %m", "cuda_linear", { 1, 0, 64, 3, 1 } },
     { "%z : f32[n,4,6,5] = relu %x", "cuda_act", { 120, 0, 256, 1, 1 } },
     { "%z : f32[4] = bias_grad %x", "cuda_bias_grad", { 0, 4, 1, 1, 1 } },

@@ -104,7 +104,9 @@ static void set_option(setup *s, const char *name, const char *value)
     else if (strcmp(name, "--label-smoothing") == 0)
         o->label_smoothing = atof(value);
     else if (strcmp(name, "--target") == 0)
-        o->target = strcmp(value, "ref") == 0 ? TLC_TARGET_REF : TLC_TARGET_CPU;
+        o->target = strcmp(value, "ref") == 0    ? TLC_TARGET_REF
+                    : strcmp(value, "cuda") == 0 ? TLC_TARGET_CUDA
+                                                 : TLC_TARGET_CPU;
     else if (strcmp(name, "--batch") == 0)
         o->batch = strtol(value, NULL, 10);
     else if (strcmp(name, "--precision") == 0)
@@ -340,7 +342,7 @@ static void test_findings(void **state)
     assert_int_equal(tlc_parse_module(&ctx, report_net, sizeof report_net - 1, NULL, &m), TLC_OK);
     assert_int_equal(tlc_pipeline_run(&ctx, m, &env, note_pass, names), TLC_OK);
     assert_string_equal(names, "fold_constants canonicalise replace_head freeze fold_bn split "
-                               "differentiate dce winograd fuse assign_layouts ");
+                               "differentiate dce winograd split_sums fuse assign_layouts ");
     assert_string_equal(found.head_node, "/fc\\n/Gemm");
     assert_int_equal(found.head_in.dim[1], 2);
     assert_int_equal(found.head_out_old.dim[1], 10);

@@ -119,6 +119,30 @@ static void test_conv2d(void **state)
     EXPECT(y, want_conv2d_fused, 0);
 }
 
+/* 130 windows: shares of 64, 64, 2 and none. */
+static void test_conv2d_grad_w_parts(void **state)
+{
+    (void)state;
+    enum { N = 13, PARTS = 4, ELEMS = 6 * 2 * 3 * 2, PICTURE = 6 * 2 * 5 };
+    tlk_ref_conv2d c = grouped_conv();
+    tlk_ref_conv2d_grad_w_parts s = {
+        .conv = { .ic = c.ic, .h = c.h, .w = c.w, .oc = c.oc, .oh = c.oh, .ow = c.ow, .kh = c.kh,
+                  .kw = c.kw, .groups = c.groups, .stride_h = c.stride_h, .stride_w = c.stride_w,
+                  .dilation_h = c.dilation_h, .dilation_w = c.dilation_w, .pad_top = c.pad_top,
+                  .pad_left = c.pad_left },
+        .parts = PARTS,
+    };
+    tlk_real *dy = filled(N * PICTURE, 4), *x = filled(N * 4 * 5 * 4, 1);
+    tlk_real *parts = buffer(PARTS * ELEMS), *whole = buffer(ELEMS);
+    RUN(tlk_ref_conv2d_grad_w_parts, &s, N, dy, x, parts);
+    RUN(tlk_ref_conv2d_grad_w, &s.conv, N, dy, x, whole);
+    for (int i = 0; i < ELEMS; ++i) {
+        assert_true(parts[i] + parts[ELEMS + i] + parts[2 * ELEMS + i] == whole[i]);
+        assert_true(parts[2 * ELEMS + i] != whole[i] && parts[3 * ELEMS + i] == 0);
+    }
+    check_guards();
+}
+
 /* The first picture's bits do not depend on n. */
 static void test_batch_does_not_matter(void **state)
 {
@@ -559,7 +583,7 @@ static void test_linear_updates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_conv2d), TEST(test_batch_does_not_matter), TEST(test_linear),
+        TEST(test_conv2d), TEST(test_conv2d_grad_w_parts), TEST(test_batch_does_not_matter), TEST(test_linear),
         TEST(test_linear_gradients), TEST(test_matmul), TEST(test_batch_norm),
         TEST(test_activations), TEST(test_activation_gradients), TEST(test_binary),
         TEST(test_dropout), TEST(test_softmax), TEST(test_softmax_of_large),
