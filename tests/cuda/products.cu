@@ -4,6 +4,8 @@
  * is off by at most (1 + u)^2 - 1 of its magnitude; k sums in fp32 add k 2^-24.  Where the operands
  * are rounded beforehand u is 0: nothing is rounded twice, and nothing else is.
  *
+ * That no lanes meet in a bank of shared memory, as the kernels' comments say, is counted as well.
+ *
  * The three products of a layer are one list of triples x, w, y; a linear layer is a convolution of
  * one pixel.  Built by test_cuda.py as C++.
  */
@@ -256,8 +258,65 @@ template <class Format> static void all(const format &fmt)
     dense<Format, layer{ 1100, 1, 1, 10, 1, 1, 1, 0 }>(fmt);
 }
 
+/* --- banks of shared memory -------------------------------------------------------------- */
+
+enum { BANKS = 32 };
+
+/* Lanes that are served at once, each with `words` words from its address on. */
+static bool meet(const int *address, int lanes, int words)
+{
+    bool taken[BANKS] = {};
+    for (int lane = 0; lane < lanes; ++lane)
+        for (int i = 0; i < words; ++i) {
+            bool &bank = taken[(address[lane] + i) % BANKS];
+            if (bank)
+                return true;
+            bank = true;
+        }
+    return false;
+}
+
+static void say_banks(const char *fmt, const char *what, int conflicts)
+{
+    printf("%s %s %s: %d accesses in which lanes meet in a bank\n", conflicts ? "WRONG" : "ok", fmt,
+           what, conflicts);
+    wrong += conflicts != 0;
+}
+
+/* A unit is `rows` stores of `words` words; 32 words are served at once. */
+template <class Way, class Format> static int stores_that_meet(int words, int rows)
+{
+    int conflicts = 0, units = 64 * Format::step / Way::floats, lanes = BANKS / words;
+    for (int first = 0; first < units; first += lanes)
+        for (int j = 0; j < rows; ++j) {
+            int address[BANKS];
+            for (int lane = 0; lane < lanes; ++lane)
+                address[lane] = (Way::side(first + lane) + j) * TLK_MMA_ROW +
+                                Way::k(first + lane) / Format::per_word;
+            conflicts += meet(address, lanes, words);
+        }
+    return conflicts;
+}
+
+template <class Format> static void banks(const format &fmt)
+{
+    int address[BANKS];
+    for (int lane = 0; lane < BANKS; ++lane)
+        address[lane] = lane / 4 * TLK_MMA_ROW + lane % 4;
+    say_banks(fmt.name, "fragments", meet(address, BANKS, 1));
+    say_banks(fmt.name, "four along k",
+              stores_that_meet<tlk_mma_k4<Format>, Format>(4 / Format::per_word, 1));
+    say_banks(fmt.name, "a word along k", stores_that_meet<tlk_mma_k1<Format>, Format>(1, 1));
+    say_banks(fmt.name, "four along the side",
+              stores_that_meet<tlk_mma_side4<Format>, Format>(1, 4));
+    say_banks(fmt.name, "a word along the side",
+              stores_that_meet<tlk_mma_side1<Format>, Format>(1, 1));
+}
+
 int main()
 {
+    banks<tlk_tf32>(tf32);
+    banks<tlk_bf16>(bf16);
     all<tlk_tf32>(tf32);
     all<tlk_bf16>(bf16);
     return wrong != 0;
