@@ -26,15 +26,55 @@ struct tlk_cuda_conv2d {
     double lo, hi;
 };
 
-/* x of one channel plane under a tap of the window at (oh, ow); 0 in the padding. */
-template <class S>
-TLK_DEVICE float tlk_conv_tap(const S &s, tlk_ptr<const float> x, int64_t plane, int oh, int ow,
-                              int kh, int kw)
+/* --- places in a plane ------------------------------------------------------------- */
+
+/* The window at (oh, ow) of a plane of x, and a tap of the windows, the two parts of a place. */
+template <class S> TLK_DEVICE tlk_part tlk_conv_window(const S &s, int64_t plane, int oh, int ow)
 {
-    int h = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
-    int w = ow * s.stride_w - s.pad_left + kw * s.dilation_w;
+    int h = oh * s.stride_h - s.pad_top, w = ow * s.stride_w - s.pad_left;
+    return tlk_part{ plane * (s.h * s.w) + h * s.w + w, h, w };
+}
+
+template <class S> TLK_DEVICE tlk_part tlk_conv_tap(const S &s, int64_t plane, int tap)
+{
+    int h = tap / s.kw * s.dilation_h, w = tap % s.kw * s.dilation_w;
+    return tlk_part{ plane * (s.h * s.w) + h * s.w + w, h, w };
+}
+
+/* x there; 0 in the padding. */
+template <class S>
+TLK_DEVICE float tlk_conv_x(const S &s, tlk_ptr<const float> x, tlk_part window, tlk_part tap)
+{
+    int h = window.h + tap.h, w = window.w + tap.w;
     bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
-    return inside ? x[plane * (s.h * s.w) + (int64_t)h * s.w + w] : 0.0f;
+    return inside ? x[window.at + tap.at] : 0.0f;
+}
+
+/* The other way round: x(h, w) and the tap that met it tell the window, whose dy is looked up. */
+template <class S> TLK_DEVICE tlk_part tlk_conv_pixel(const S &s, int64_t plane, int h, int w)
+{
+    return tlk_part{ plane * (s.oh * s.ow), h + s.pad_top, w + s.pad_left };
+}
+
+template <class S> TLK_DEVICE tlk_part tlk_conv_tap_back(const S &s, int64_t plane, int tap)
+{
+    return tlk_part{ plane * (s.oh * s.ow), -(tap / s.kw * s.dilation_h),
+                     -(tap % s.kw * s.dilation_w) };
+}
+
+/* The window that begins at `at` of the padded axis; -1: none. */
+TLK_DEVICE int tlk_conv_begins(int at, int stride, int windows)
+{
+    return at >= 0 && at % stride == 0 && at / stride < windows ? at / stride : -1;
+}
+
+/* dy of the window where the tap met the pixel; 0: there is none. */
+template <class S>
+TLK_DEVICE float tlk_conv_dy(const S &s, tlk_ptr<const float> dy, tlk_part pixel, tlk_part tap)
+{
+    int oh = tlk_conv_begins(pixel.h + tap.h, s.stride_h, s.oh);
+    int ow = tlk_conv_begins(pixel.w + tap.w, s.stride_w, s.ow);
+    return oh >= 0 && ow >= 0 ? dy[pixel.at + tap.at + oh * s.ow + ow] : 0.0f;
 }
 
 /* Does each pixel meet itself alone?  Then neighbours along the plane stay neighbours. */
@@ -42,22 +82,6 @@ template <class S> TLK_DEVICE bool tlk_conv_is_pointwise(const S &s)
 {
     return s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
            s.pad_left == 0 && s.h == s.oh && s.w == s.ow;
-}
-
-/* The window whose tap lies at `at` of the padded axis; -1: none. */
-TLK_DEVICE int tlk_conv_window(int at, int stride, int windows)
-{
-    return at >= 0 && at % stride == 0 && at / stride < windows ? at / stride : -1;
-}
-
-/* dy where a tap of some window met x(h, w); 0: none did. */
-template <class S>
-TLK_DEVICE float tlk_conv_met(const S &s, tlk_ptr<const float> dy, int64_t plane, int h, int w,
-                              int kh, int kw)
-{
-    int oh = tlk_conv_window(h + s.pad_top - kh * s.dilation_h, s.stride_h, s.oh);
-    int ow = tlk_conv_window(w + s.pad_left - kw * s.dilation_w, s.stride_w, s.ow);
-    return oh >= 0 && ow >= 0 ? dy[plane * (s.oh * s.ow) + (int64_t)oh * s.ow + ow] : 0.0f;
 }
 
 /* --- forward ------------------------------------------------------------------- */
@@ -86,25 +110,35 @@ struct tlk_conv_job {
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.oh * s.ow; }
     TLK_METHOD int depth() const { return s.ic / s.groups * s.kh * s.kw; }
-    TLK_METHOD int64_t a_at(int m, int k) const
+    TLK_METHOD tlk_part a_side(int m) const
     {
-        return (int64_t)(group * rows() + m) * depth() + k;
+        return tlk_part{ (int64_t)(group * rows() + m) * depth(), 0, 0 };
     }
-    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD tlk_part a_along(int k) const { return tlk_part{ k, 0, 0 }; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const { return w[side.at + along.at]; }
     TLK_METHOD bool a_fours() const { return depth() % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
-    TLK_METHOD float b(int k, int n) const
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
     {
-        int p = n / (s.oh * s.ow), at = n % (s.oh * s.ow), tap = k % (s.kh * s.kw);
-        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + k / (s.kh * s.kw);
-        return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+        tlk_load4(w, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const
+    {
+        int p = n / (s.oh * s.ow), at = n % (s.oh * s.ow);
+        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups);
+        return tlk_conv_window(s, plane, at / s.ow, at % s.ow);
+    }
+    TLK_METHOD tlk_part b_along(int k) const
+    {
+        return tlk_conv_tap(s, k / (s.kh * s.kw), k % (s.kh * s.kw));
+    }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return tlk_conv_x(s, x, side, along);
     }
     TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
     {
-        int p = n / (s.h * s.w), at = n % (s.h * s.w);
-        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + k;
-        tlk_load4(x, plane * (s.h * s.w) + at, v);
+        tlk_load4(x, side.at + along.at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
@@ -148,26 +182,39 @@ struct tlk_conv_grad_x_job {
     TLK_METHOD int rows() const { return s.ic / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.h * s.w; }
     TLK_METHOD int depth() const { return s.oc / s.groups * s.kh * s.kw; }
-    TLK_METHOD int64_t a_at(int m, int k) const
+    TLK_METHOD tlk_part a_side(int m) const
+    {
+        return tlk_part{ (int64_t)m * (s.kh * s.kw), 0, 0 };
+    }
+    TLK_METHOD tlk_part a_along(int k) const
     {
         int taps = s.kh * s.kw, oc = group * (s.oc / s.groups) + k / taps;
-        return ((int64_t)oc * rows() + m) * taps + k % taps;
+        return tlk_part{ (int64_t)oc * rows() * taps + k % taps, 0, 0 };
     }
-    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const { return w[side.at + along.at]; }
     TLK_METHOD bool a_fours() const { return s.kh * s.kw == 1 && rows() % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
-    TLK_METHOD float b(int k, int n) const
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
     {
-        int p = n / (s.h * s.w), at = n % (s.h * s.w), tap = k % (s.kh * s.kw);
-        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups) + k / (s.kh * s.kw);
-        return tlk_conv_met(s, dy, plane, at / s.w, at % s.w, tap / s.kw, tap % s.kw);
+        tlk_load4(w, side.at + along.at, v);
     }
-    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const
+    TLK_METHOD tlk_part b_side(int n) const
     {
         int p = n / (s.h * s.w), at = n % (s.h * s.w);
-        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups) + k;
-        tlk_load4(dy, plane * (s.h * s.w) + at, v);
+        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups);
+        return tlk_conv_pixel(s, plane, at / s.w, at % s.w);
+    }
+    TLK_METHOD tlk_part b_along(int k) const
+    {
+        return tlk_conv_tap_back(s, k / (s.kh * s.kw), k % (s.kh * s.kw));
+    }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return tlk_conv_dy(s, dy, side, along);
+    }
+    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(dy, side.at + along.at + side.h * s.ow + side.w, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
@@ -212,27 +259,39 @@ struct tlk_conv_grad_w_job {
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return s.ic / s.groups * s.kh * s.kw; }
     TLK_METHOD int depth() const { return end - first; }
-    TLK_METHOD int64_t a_at(int m, int k) const
+    TLK_METHOD tlk_part a_side(int m) const
     {
-        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
-        return ((int64_t)p * s.oc + group * rows() + m) * (s.oh * s.ow) + at;
+        return tlk_part{ (int64_t)(group * rows() + m) * (s.oh * s.ow), 0, 0 };
     }
-    TLK_METHOD float a(int m, int k) const { return dy[a_at(m, k)]; }
-    TLK_METHOD bool a_fours() const { return s.oh * s.ow % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(dy, a_at(m, k), v); }
-    TLK_METHOD float b(int k, int n) const
+    TLK_METHOD tlk_part a_along(int k) const
     {
         int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
-        int tap = n % (s.kh * s.kw);
-        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n / (s.kh * s.kw);
-        return tlk_conv_tap(s, x, plane, at / s.ow, at % s.ow, tap / s.kw, tap % s.kw);
+        return tlk_part{ (int64_t)p * s.oc * (s.oh * s.ow) + at, 0, 0 };
+    }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const { return dy[side.at + along.at]; }
+    TLK_METHOD bool a_fours() const { return s.oh * s.ow % 4 == 0; }
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(dy, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const
+    {
+        int ic = group * (s.ic / s.groups) + n / (s.kh * s.kw);
+        return tlk_conv_tap(s, ic, n % (s.kh * s.kw));
+    }
+    TLK_METHOD tlk_part b_along(int k) const
+    {
+        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
+        return tlk_conv_window(s, (int64_t)p * s.ic, at / s.ow, at % s.ow);
+    }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return tlk_conv_x(s, x, along, side);
     }
     TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
     {
-        int p = (first + k) / (s.h * s.w), at = (first + k) % (s.h * s.w);
-        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups) + n;
-        tlk_load4(x, plane * (s.h * s.w) + at, v);
+        tlk_load4(x, side.at + along.at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {

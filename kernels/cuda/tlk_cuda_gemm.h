@@ -6,7 +6,9 @@
  *
  * A job says:
  *     int rows(), columns(), depth();        m, n, k
- *     float a(int m, int k), b(int k, int n);
+ *     tlk_part a_side(int m), a_along(int k);
+ *     tlk_part b_side(int n), b_along(int k);
+ *     float a(tlk_part side, tlk_part along), b(tlk_part side, tlk_part along);
  *     static constexpr bool a_by_k, b_by_k;  neighbours along k are neighbours in memory
  *     void put(int m, int n, float sum);     epilogue and store
  * Block x is the tile's column, block y its row.
@@ -23,6 +25,13 @@ constexpr int TLK_GEMM_PER = TLK_GEMM_TILE / TLK_GEMM_SIDE;
 constexpr int TLK_GEMM_LOADS = TLK_GEMM_TILE * TLK_GEMM_STEP / TLK_CUDA_THREADS;
 constexpr int TLK_GEMM_ASIDE = 32; /* steps until the sum is put aside */
 constexpr int TLK_GEMM_ROW = TLK_GEMM_TILE + 1; /* in shared memory: another bank each row */
+
+/* What an index along a side or along k has in the place of an element.  Two of them add up, so
+ * that what belongs to the side is worked out once and not in every step. */
+struct tlk_part {
+    int64_t at;
+    int h, w; /* where being inside a plane is asked */
+};
 
 /* Place of this thread's i-th load in a tile: along the side, and in k.  Neighbouring threads
  * take what lies together in memory. */
@@ -83,12 +92,15 @@ template <class Job> TLK_DEVICE void tlk_cuda_gemm(const Job &job)
     for (int k0 = 0, step = 1; k0 < depth; k0 += TLK_GEMM_STEP, ++step) {
 TLK_UNROLL
         for (int i = 0; i < TLK_GEMM_LOADS; ++i) {
-            int side = tlk_gemm_load_side<Job::a_by_k>(i), k = tlk_gemm_load_k<Job::a_by_k>(i);
-            bool inside = m0 + side < rows && k0 + k < depth;
-            a[k * TLK_GEMM_ROW + side] = inside ? job.a(m0 + side, k0 + k) : 0.0f;
-            side = tlk_gemm_load_side<Job::b_by_k>(i), k = tlk_gemm_load_k<Job::b_by_k>(i);
-            inside = n0 + side < columns && k0 + k < depth;
-            b[k * TLK_GEMM_ROW + side] = inside ? job.b(k0 + k, n0 + side) : 0.0f;
+            int m = tlk_gemm_load_side<Job::a_by_k>(i), k = tlk_gemm_load_k<Job::a_by_k>(i);
+            bool inside = m0 + m < rows && k0 + k < depth;
+            a[k * TLK_GEMM_ROW + m] =
+                inside ? job.a(job.a_side(m0 + m), job.a_along(k0 + k)) : 0.0f;
+            int n = tlk_gemm_load_side<Job::b_by_k>(i);
+            k = tlk_gemm_load_k<Job::b_by_k>(i);
+            inside = n0 + n < columns && k0 + k < depth;
+            b[k * TLK_GEMM_ROW + n] =
+                inside ? job.b(job.b_side(n0 + n), job.b_along(k0 + k)) : 0.0f;
         }
         __syncthreads();
         tlk_gemm_multiply(a, b, row, column, acc);

@@ -26,14 +26,28 @@ struct tlk_linear_job {
     TLK_METHOD int rows() const { return s.out; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.in; }
-    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)m * s.in + k; }
-    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD tlk_part a_side(int m) const { return tlk_part{ (int64_t)m * s.in, 0, 0 }; }
+    TLK_METHOD tlk_part a_along(int k) const { return tlk_part{ k, 0, 0 }; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const
+    {
+        return w[side.at + along.at];
+    }
     TLK_METHOD bool a_fours() const { return s.in % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
-    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.in + k; }
-    TLK_METHOD float b(int k, int n) const { return x[b_at(k, n)]; }
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(w, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const { return tlk_part{ (int64_t)n * s.in, 0, 0 }; }
+    TLK_METHOD tlk_part b_along(int k) const { return tlk_part{ k, 0, 0 }; }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return x[side.at + along.at];
+    }
     TLK_METHOD bool b_fours() const { return s.in % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(x, b_at(k, n), v); }
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(x, side.at + along.at, v);
+    }
     TLK_METHOD void put(int m, int n, float sum) const
     {
         if (bias)
@@ -73,14 +87,28 @@ struct tlk_matmul_job {
     TLK_METHOD int rows() const { return s.cols; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.inner; }
-    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * s.cols + m; }
-    TLK_METHOD float a(int m, int k) const { return right[a_at(m, k)]; }
+    TLK_METHOD tlk_part a_side(int m) const { return tlk_part{ m, 0, 0 }; }
+    TLK_METHOD tlk_part a_along(int k) const { return tlk_part{ (int64_t)k * s.cols, 0, 0 }; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const
+    {
+        return right[side.at + along.at];
+    }
     TLK_METHOD bool a_fours() const { return s.cols % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(right, a_at(m, k), v); }
-    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.inner + k; }
-    TLK_METHOD float b(int k, int n) const { return left[b_at(k, n)]; }
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(right, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const { return tlk_part{ (int64_t)n * s.inner, 0, 0 }; }
+    TLK_METHOD tlk_part b_along(int k) const { return tlk_part{ k, 0, 0 }; }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return left[side.at + along.at];
+    }
     TLK_METHOD bool b_fours() const { return s.inner % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(left, b_at(k, n), v); }
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(left, side.at + along.at, v);
+    }
     TLK_METHOD void put(int m, int n, float sum) const { y[(int64_t)n * s.cols + m] = sum; }
 };
 
@@ -115,14 +143,28 @@ struct tlk_linear_grad_x_job {
     TLK_METHOD int rows() const { return s.in; }
     TLK_METHOD int columns() const { return (int)pictures; }
     TLK_METHOD int depth() const { return s.out; }
-    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * s.in + m; }
-    TLK_METHOD float a(int m, int k) const { return w[a_at(m, k)]; }
+    TLK_METHOD tlk_part a_side(int m) const { return tlk_part{ m, 0, 0 }; }
+    TLK_METHOD tlk_part a_along(int k) const { return tlk_part{ (int64_t)k * s.in, 0, 0 }; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const
+    {
+        return w[side.at + along.at];
+    }
     TLK_METHOD bool a_fours() const { return s.in % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(w, a_at(m, k), v); }
-    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)n * s.out + k; }
-    TLK_METHOD float b(int k, int n) const { return dy[b_at(k, n)]; }
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(w, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const { return tlk_part{ (int64_t)n * s.out, 0, 0 }; }
+    TLK_METHOD tlk_part b_along(int k) const { return tlk_part{ k, 0, 0 }; }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return dy[side.at + along.at];
+    }
     TLK_METHOD bool b_fours() const { return s.out % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(dy, b_at(k, n), v); }
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(dy, side.at + along.at, v);
+    }
     TLK_METHOD void put(int m, int n, float sum) const { dx[(int64_t)n * s.in + m] = sum; }
 };
 
@@ -153,14 +195,28 @@ template <class Use> struct tlk_linear_grad_w_job {
     TLK_METHOD int rows() const { return out; }
     TLK_METHOD int columns() const { return in; }
     TLK_METHOD int depth() const { return pictures; }
-    TLK_METHOD int64_t a_at(int m, int k) const { return (int64_t)k * out + m; }
-    TLK_METHOD float a(int m, int k) const { return dy[a_at(m, k)]; }
+    TLK_METHOD tlk_part a_side(int m) const { return tlk_part{ m, 0, 0 }; }
+    TLK_METHOD tlk_part a_along(int k) const { return tlk_part{ (int64_t)k * out, 0, 0 }; }
+    TLK_METHOD float a(tlk_part side, tlk_part along) const
+    {
+        return dy[side.at + along.at];
+    }
     TLK_METHOD bool a_fours() const { return out % 4 == 0; }
-    TLK_METHOD void a_four(int m, int k, float *v) const { tlk_load4(dy, a_at(m, k), v); }
-    TLK_METHOD int64_t b_at(int k, int n) const { return (int64_t)k * in + n; }
-    TLK_METHOD float b(int k, int n) const { return x[b_at(k, n)]; }
+    TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(dy, side.at + along.at, v);
+    }
+    TLK_METHOD tlk_part b_side(int n) const { return tlk_part{ n, 0, 0 }; }
+    TLK_METHOD tlk_part b_along(int k) const { return tlk_part{ (int64_t)k * in, 0, 0 }; }
+    TLK_METHOD float b(tlk_part side, tlk_part along) const
+    {
+        return x[side.at + along.at];
+    }
     TLK_METHOD bool b_fours() const { return in % 4 == 0; }
-    TLK_METHOD void b_four(int k, int n, float *v) const { tlk_load4(x, b_at(k, n), v); }
+    TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
+    {
+        tlk_load4(x, side.at + along.at, v);
+    }
     TLK_METHOD void put(int m, int n, float sum) const { use((int64_t)m * in + n, sum); }
 };
 

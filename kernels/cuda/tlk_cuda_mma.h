@@ -12,7 +12,7 @@
  *     static constexpr int mma_rows;            64 where m is short beside n, else 128
  *     bool a_fours(), b_fours();                four neighbours (along k if by_k, else along the
  *                                               side) lie together, aligned, all in or all out
- *     void a_four(int m, int k, float v[4]), b_four(int k, int n, float v[4]);
+ *     void a_four(tlk_part side, tlk_part along, float v[4]), b_four(...);
  *
  * Banks.  Shared memory has 32 banks of a word.  A row of a tile (one m or n, sixteen words of k)
  * takes TLK_MMA_ROW = 20 words.  A warp's load of fragments takes words (row g, word t), g = 0..7,
@@ -109,18 +109,28 @@ template <class Job> struct tlk_mma_left {
     const Job &job;
     static constexpr bool by_k = Job::a_by_k;
     TLK_METHOD int sides() const { return job.rows(); }
-    TLK_METHOD float at(int side, int k) const { return job.a(side, k); }
+    TLK_METHOD tlk_part side(int m) const { return job.a_side(m); }
+    TLK_METHOD tlk_part along(int k) const { return job.a_along(k); }
+    TLK_METHOD float at(tlk_part side, tlk_part along) const { return job.a(side, along); }
     TLK_METHOD bool fours() const { return job.a_fours(); }
-    TLK_METHOD void four(int side, int k, float *v) const { job.a_four(side, k, v); }
+    TLK_METHOD void four(tlk_part side, tlk_part along, float *v) const
+    {
+        job.a_four(side, along, v);
+    }
 };
 
 template <class Job> struct tlk_mma_right {
     const Job &job;
     static constexpr bool by_k = Job::b_by_k;
     TLK_METHOD int sides() const { return job.columns(); }
-    TLK_METHOD float at(int side, int k) const { return job.b(k, side); }
+    TLK_METHOD tlk_part side(int n) const { return job.b_side(n); }
+    TLK_METHOD tlk_part along(int k) const { return job.b_along(k); }
+    TLK_METHOD float at(tlk_part side, tlk_part along) const { return job.b(side, along); }
     TLK_METHOD bool fours() const { return job.b_fours(); }
-    TLK_METHOD void four(int side, int k, float *v) const { job.b_four(k, side, v); }
+    TLK_METHOD void four(tlk_part side, tlk_part along, float *v) const
+    {
+        job.b_four(side, along, v);
+    }
 };
 
 /* Rows 0, 4, 1, 5, 2, 6, 3, 7: two that follow each other lie 80 words apart, half the banks, so
@@ -131,17 +141,19 @@ TLK_DEVICE int tlk_mma_spread(int row)
 }
 
 /* A way of bringing a tile: `floats` numbers at once; the q-th such unit of the tile begins at
- * side(q), k(q).  A thread's units are threadIdx.x, threadIdx.x + 256, ... */
+ * side(q), k(q).  A thread's units are threadIdx.x, threadIdx.x + 256, ..., all at one k; `rows`
+ * numbers of k from there on have places of their own. */
 
 /* Four along k.  Eight threads (TF32; sixteen in bf16) store two rows at once. */
 template <class Format> struct tlk_mma_k4 {
-    static constexpr int floats = 4, a_row = Format::step / floats;
+    static constexpr int floats = 4, rows = 1, a_row = Format::step / floats;
     TLK_METHOD static int side(int q) { return tlk_mma_spread(q / a_row); }
     TLK_METHOD static int k(int q) { return q % a_row * floats; }
     template <class Operand>
-    TLK_METHOD static void get(const Operand &o, int side, int k, int, float *v)
+    TLK_METHOD static void get(const Operand &o, tlk_part side, const tlk_part *along, int,
+                               float *v)
     {
-        o.four(side, k, v);
+        o.four(side, along[0], v);
     }
     template <class Shared> TLK_METHOD static void put(Shared &to, int at, const float *v)
     {
@@ -156,13 +168,14 @@ template <class Format> struct tlk_mma_k4 {
 
 /* A word's numbers, whether neighbours in memory or not. */
 template <class Format> struct tlk_mma_one_word {
-    static constexpr int floats = Format::per_word;
+    static constexpr int floats = Format::per_word, rows = floats;
     template <class Operand>
-    TLK_METHOD static void get(const Operand &o, int side, int k, int end, float *v)
+    TLK_METHOD static void get(const Operand &o, tlk_part side, const tlk_part *along, int left,
+                               float *v)
     {
         TLK_UNROLL
-        for (int i = 0; i < floats; ++i)
-            v[i] = k + i < end ? o.at(side, k + i) : 0.0f;
+        for (int i = 0; i < rows; ++i)
+            v[i] = i < left ? o.at(side, along[i]) : 0.0f;
     }
     template <class Shared> TLK_METHOD static void put(Shared &to, int at, const float *v)
     {
@@ -186,16 +199,17 @@ template <class Format> struct tlk_mma_side1 : tlk_mma_one_word<Format> {
 /* Four along the side, a word of each: at one of the four a warp stores sixteen words of two rows
  * that lie 80 words apart. */
 template <class Format> struct tlk_mma_side4 {
-    static constexpr int floats = 4 * Format::per_word;
+    static constexpr int floats = 4 * Format::per_word, rows = Format::per_word;
     TLK_METHOD static int side(int q) { return q / TLK_MMA_WORDS * 4; }
     TLK_METHOD static int k(int q) { return q % TLK_MMA_WORDS * Format::per_word; }
     template <class Operand>
-    TLK_METHOD static void get(const Operand &o, int side, int k, int end, float *v)
+    TLK_METHOD static void get(const Operand &o, tlk_part side, const tlk_part *along, int left,
+                               float *v)
     {
         TLK_UNROLL
-        for (int i = 0; i < Format::per_word; ++i)
-            if (k + i < end)
-                o.four(side, k + i, v + 4 * i);
+        for (int i = 0; i < rows; ++i)
+            if (i < left)
+                o.four(side, along[i], v + 4 * i);
             else
                 v[4 * i] = v[4 * i + 1] = v[4 * i + 2] = v[4 * i + 3] = 0;
     }
@@ -207,17 +221,31 @@ template <class Format> struct tlk_mma_side4 {
     }
 };
 
-/* This thread's share of a tile: from memory into v, zeros outside; from v into shared memory. */
+/* What the sides of this thread's units have in their places, for all steps. */
 template <class Way, int share, class Operand>
-TLK_DEVICE void tlk_mma_fetch_by(const Operand &o, int side0, int k0, int end, float *v)
+TLK_DEVICE void tlk_mma_sides_by(const Operand &o, int side0, tlk_part *sides)
 {
 TLK_UNROLL
+    for (int i = 0; i < share / Way::floats; ++i)
+        sides[i] = o.side(side0 + Way::side((int)threadIdx.x + i * TLK_CUDA_THREADS));
+}
+
+/* This thread's share of a tile: from memory into v, zeros outside; from v into shared memory. */
+template <class Way, int share, class Operand>
+TLK_DEVICE void tlk_mma_fetch_by(const Operand &o, const tlk_part *sides, int side0, int k0,
+                                 int end, float *v)
+{
+    const int k = k0 + Way::k((int)threadIdx.x);
+    tlk_part along[Way::rows];
+TLK_UNROLL
+    for (int j = 0; j < Way::rows; ++j)
+        along[j] = o.along(k + j);
+TLK_UNROLL
     for (int i = 0; i < share / Way::floats; ++i) {
-        const int q = (int)threadIdx.x + i * TLK_CUDA_THREADS;
-        const int side = side0 + Way::side(q), k = k0 + Way::k(q);
+        const int side = side0 + Way::side((int)threadIdx.x + i * TLK_CUDA_THREADS);
         float *to = v + i * Way::floats;
         if (side < o.sides() && k < end)
-            Way::get(o, side, k, end, to);
+            Way::get(o, sides[i], along, end - k, to);
         else
 TLK_UNROLL
             for (int j = 0; j < Way::floats; ++j)
@@ -236,28 +264,47 @@ TLK_UNROLL
     }
 }
 
-/* fours() follows from the shape, so one of two branches is left. */
-template <class Format, int share, class Operand>
-TLK_DEVICE void tlk_mma_fetch(const Operand &o, int side0, int k0, int end, float *v)
-{
-    if constexpr (Operand::by_k)
-        o.fours() ? tlk_mma_fetch_by<tlk_mma_k4<Format>, share>(o, side0, k0, end, v)
-                  : tlk_mma_fetch_by<tlk_mma_k1<Format>, share>(o, side0, k0, end, v);
-    else
-        o.fours() ? tlk_mma_fetch_by<tlk_mma_side4<Format>, share>(o, side0, k0, end, v)
-                  : tlk_mma_fetch_by<tlk_mma_side1<Format>, share>(o, side0, k0, end, v);
-}
+/* One operand of one block: fours() follows from the shape, so one of two branches is left. */
+template <class Format, int side, class Operand> struct tlk_mma_carrier {
+    static constexpr int share = side * Format::step / TLK_CUDA_THREADS;
+    typedef tlk_mma_k4<Format> k4;
+    typedef tlk_mma_k1<Format> k1;
+    typedef tlk_mma_side4<Format> side4;
+    typedef tlk_mma_side1<Format> side1;
+    Operand o;
+    int side0, end;
+    tlk_part sides[share / Format::per_word];
+    float v[share];
 
-template <class Format, int share, class Operand, class Shared>
-TLK_DEVICE void tlk_mma_store(const Operand &o, Shared &to, int first, const float *v)
-{
-    if constexpr (Operand::by_k)
-        o.fours() ? tlk_mma_store_by<tlk_mma_k4<Format>, Format, share>(to, first, v)
-                  : tlk_mma_store_by<tlk_mma_k1<Format>, Format, share>(to, first, v);
-    else
-        o.fours() ? tlk_mma_store_by<tlk_mma_side4<Format>, Format, share>(to, first, v)
-                  : tlk_mma_store_by<tlk_mma_side1<Format>, Format, share>(to, first, v);
-}
+    TLK_METHOD tlk_mma_carrier(const Operand &operand, int first, int depth)
+        : o(operand), side0(first), end(depth)
+    {
+        if constexpr (Operand::by_k)
+            o.fours() ? tlk_mma_sides_by<k4, share>(o, side0, sides)
+                      : tlk_mma_sides_by<k1, share>(o, side0, sides);
+        else
+            o.fours() ? tlk_mma_sides_by<side4, share>(o, side0, sides)
+                      : tlk_mma_sides_by<side1, share>(o, side0, sides);
+    }
+    TLK_METHOD void fetch(int k)
+    {
+        if constexpr (Operand::by_k)
+            o.fours() ? tlk_mma_fetch_by<k4, share>(o, sides, side0, k, end, v)
+                      : tlk_mma_fetch_by<k1, share>(o, sides, side0, k, end, v);
+        else
+            o.fours() ? tlk_mma_fetch_by<side4, share>(o, sides, side0, k, end, v)
+                      : tlk_mma_fetch_by<side1, share>(o, sides, side0, k, end, v);
+    }
+    template <class Shared> TLK_METHOD void store(Shared &to, int first) const
+    {
+        if constexpr (Operand::by_k)
+            o.fours() ? tlk_mma_store_by<k4, Format, share>(to, first, v)
+                      : tlk_mma_store_by<k1, Format, share>(to, first, v);
+        else
+            o.fours() ? tlk_mma_store_by<side4, Format, share>(to, first, v)
+                      : tlk_mma_store_by<side1, Format, share>(to, first, v);
+    }
+};
 
 /* --- the product ---------------------------------------------------------------------- */
 
@@ -323,8 +370,6 @@ TLK_UNROLL
 template <class Format, class Job> TLK_DEVICE void tlk_cuda_mma(const Job &job)
 {
     constexpr int ROWS = Job::mma_rows, COLUMNS = TLK_MMA_AREA / ROWS;
-    constexpr int A_SHARE = ROWS * Format::step / TLK_CUDA_THREADS;
-    constexpr int B_SHARE = COLUMNS * Format::step / TLK_CUDA_THREADS;
     TLK_SHARED(uint32_t, a, 2 * ROWS * TLK_MMA_ROW);
     TLK_SHARED(uint32_t, b, 2 * COLUMNS * TLK_MMA_ROW);
     const int lane = (int)threadIdx.x % TLK_CUDA_WARP, warp = (int)threadIdx.x / TLK_CUDA_WARP;
@@ -334,22 +379,21 @@ template <class Format, class Job> TLK_DEVICE void tlk_cuda_mma(const Job &job)
     const int a_word = (row + lane / 4) * TLK_MMA_ROW + lane % 4;
     const int b_word = (column + lane / 4) * TLK_MMA_ROW + lane % 4;
     const int end = job.depth();
-    const tlk_mma_left<Job> left{ job };
-    const tlk_mma_right<Job> right{ job };
-    float x[A_SHARE], y[B_SHARE];
+    tlk_mma_carrier<Format, ROWS, tlk_mma_left<Job>> left({ job }, m0, end);
+    tlk_mma_carrier<Format, COLUMNS, tlk_mma_right<Job>> right({ job }, n0, end);
     tlk_mma_sums sum = {}, acc = {};
     int half = 0;
-    tlk_mma_fetch<Format, A_SHARE>(left, m0, 0, end, x);
-    tlk_mma_fetch<Format, B_SHARE>(right, n0, 0, end, y);
+    left.fetch(0);
+    right.fetch(0);
     for (int k = 0; k < end; k += Format::step, half ^= 1) {
         const int a_half = half * ROWS * TLK_MMA_ROW, b_half = half * COLUMNS * TLK_MMA_ROW;
-        tlk_mma_store<Format, A_SHARE>(left, a, a_half, x);
-        tlk_mma_store<Format, B_SHARE>(right, b, b_half, y);
+        left.store(a, a_half);
+        right.store(b, b_half);
         /* One barrier a step: past it nobody reads the half that is stored to next. */
         __syncthreads();
         if (k + Format::step < end) {
-            tlk_mma_fetch<Format, A_SHARE>(left, m0, k + Format::step, end, x);
-            tlk_mma_fetch<Format, B_SHARE>(right, n0, k + Format::step, end, y);
+            left.fetch(k + Format::step);
+            right.fetch(k + Format::step);
         }
         tlk_mma_multiply<Format>(a, b, a_half + a_word, b_half + b_word, acc);
         if ((k + Format::step) % TLK_MMA_ASIDE == 0)
