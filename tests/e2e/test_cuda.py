@@ -251,6 +251,8 @@ def matrix_units():
     files = os.listdir(f"{folder}/src/kernels/cuda")
     check("tlk_cuda_gemm.h" in files and not any("mma" in f for f in files) and "mma" not in open(f"{folder}/model.cu").read(),
           "fp32 has no text of matrix units")
+    graphs = {json.load(open(f"{WORK}/cuda_{p}/manifest.json"))["graph_sha256"] for p in ("fp32", *ALLOWED_ROUNDED)}
+    check(len(graphs) == 1, "the graph is one for every precision, so weights and checkpoints fit")
     run("make", "-s", "-C", folder, "predictor")
     run(f"{folder}/predictor", "infer", "--input", f"{WORK}/cuda_x.npy", "-o", f"{WORK}/cuda_y.npy",
         env=dict(os.environ, FAKE_CUDA_CAPABILITY="75"))
