@@ -112,7 +112,7 @@ static const char make_cuda[] =
     "# the programs carry them; else they are compiled where they first run.\n"
     "ifeq ($(CUDA),1)\n"
     "NVCC ?= $(shell command -v nvcc || echo /usr/local/cuda/bin/nvcc)\n"
-    "CUDA_ARCH ?= 75 80 86 89 90\n"
+    "CUDA_ARCH ?= %s\n"
     "NVCC_CODE = $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \\\n"
     "    $(foreach a,$(lastword $(CUDA_ARCH)),-gencode=arch=compute_$(a),code=compute_$(a))\n"
     "obj/model.fatbin: model.cu $(wildcard src/kernels/cuda/*.h) obj/library.checked\n"
@@ -124,7 +124,7 @@ static const char make_cuda[] =
 static const char cmake_cuda[] =
     "# -DCUDA=ON: as make CUDA=1.\n"
     "option(CUDA \"compile the kernels now, with nvcc\" OFF)\n"
-    "set(CUDA_ARCH 75 80 86 89 90 CACHE STRING \"devices to compile for\")\n"
+    "set(CUDA_ARCH %s CACHE STRING \"devices to compile for\")\n"
     "if(CUDA)\n"
     "    find_program(NVCC nvcc PATHS /usr/local/cuda/bin)\n"
     "    foreach(arch ${CUDA_ARCH})\n"
@@ -144,6 +144,12 @@ static const char cmake_cuda[] =
 static bool is_cuda(const tlc_emission *e)
 {
     return e->spec->options->target == TLC_TARGET_CUDA;
+}
+
+/* Compute capabilities that cubins are made for. */
+static const char *architectures(const tlc_emission *e)
+{
+    return tlc_emit_cuda_on_matrix_units(e) ? "80 86 89 90" : "75 80 86 89 90";
 }
 
 /* HEADER:PACKAGE of what the sources under `folder` include. */
@@ -245,7 +251,7 @@ const char *tlc_emit_makefile(const tlc_emission *e, const tlc_sources *s)
     tlc_w(&w, "\nall: $(PROGRAMS) $(LIBRARIES)\n\n");
     tlc_w_bytes(&w, rules, sizeof rules - 1);
     if (is_cuda(e))
-        tlc_w(&w, "\n%s\n", make_cuda);
+        tlc_w(&w, "\n"), tlc_w(&w, make_cuda, architectures(e)), tlc_w(&w, "\n");
     /* `all` comes first for make, whatever the order of the definitions above. */
     tlc_w(&w, ".DEFAULT_GOAL = all\n");
     return w.text;
@@ -279,8 +285,10 @@ const char *tlc_emit_cmake(const tlc_emission *e, const tlc_sources *s)
               "include_directories(.",
           TLC_VERSION);
     w_folders(&w, s, "\n    ");
-    tlc_w(&w, ")\n%sadd_library(compiled_model STATIC model.c%s", is_cuda(e) ? cmake_cuda : "",
-          e->cpu ? " model_cpu.c" : "");
+    tlc_w(&w, ")\n");
+    if (is_cuda(e))
+        tlc_w(&w, cmake_cuda, architectures(e));
+    tlc_w(&w, "add_library(compiled_model STATIC model.c%s", e->cpu ? " model_cpu.c" : "");
     w_files(&w, e, s, PART_LIBRARY, "\n    ");
     tlc_w(&w, ")\nset_target_properties(compiled_model PROPERTIES OUTPUT_NAME %s)\n"
               "target_link_libraries(compiled_model pthread m",

@@ -218,6 +218,11 @@ static const char fatbin[] =
     "#define PROGRAM_FATBIN NULL\n"
     "#endif\n\n";
 
+bool tlc_emit_cuda_on_matrix_units(const tlc_emission *e)
+{
+    return e->spec->options->precision != TLC_PRECISION_FP32;
+}
+
 void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
 {
     const struct { const tlc_func *f; const char *name; bool io; } funcs[] = {
@@ -242,7 +247,7 @@ void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
         if (tlc_emit_has_code(e, funcs[i].f))
             w_table(e, w, funcs[i].name, funcs[i].io), ++table;
     tlc_w(w, "    },\n    .n_tables = %d,\n", table);
-    if (e->spec->options->precision != TLC_PRECISION_FP32) /* matrix units of Ampere and later */
+    if (tlc_emit_cuda_on_matrix_units(e))
         tlc_w(w, "    .needs = 80, .because = \"--precision %s\",\n",
               tlc_emit_precision_name(e->spec->options->precision));
     tlc_w(w, "};\n\n");

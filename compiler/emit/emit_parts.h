@@ -64,6 +64,8 @@ const char *tlc_emit_precision_name(tlc_precision p); /* "fp32" */
 /* model.c between banner and descriptor: each function's launches, and the program's source. */
 void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w);
 const char *tlc_emit_model_cu(const tlc_emission *e);
+/* Do products go to matrix units, which compute capability 8.0 has? */
+bool tlc_emit_cuda_on_matrix_units(const tlc_emission *e);
 struct tlc_sources;
 /* src/model_cu.h: model.cu and what it includes as strings, for the compiler at run time. */
 const char *tlc_emit_model_cu_h(const tlc_emission *e, const char *model_cu,
