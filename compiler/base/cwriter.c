@@ -88,3 +88,16 @@ void tlc_w_double(tlc_cwriter *w, double x)
     }
     tlc_w(w, "%s", text);
 }
+
+double tlc_meant(double x)
+{
+    char text[32];
+    if ((double)(float)x != x)
+        return x;
+    for (int digits = 1; digits <= 9; ++digits) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtof(text, NULL) == (float)x)
+            break;
+    }
+    return strtod(text, NULL);
+}

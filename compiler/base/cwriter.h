@@ -22,4 +22,7 @@ void tlc_w_bytes(tlc_cwriter *w, const char *bytes, size_t len);
 void tlc_w_double(tlc_cwriter *w, double x);
 /* Whole and below a million: "20" reads better than the shorter "2e+01". */
 bool tlc_is_short_integer(double x);
+/* What was meant by a number that a format keeps as a float: 1e-5, not 9.99999974737875e-06, as in
+ * IR text and as PyTorch computes with. */
+double tlc_meant(double x);
 #endif

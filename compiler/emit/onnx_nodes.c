@@ -5,7 +5,9 @@
  */
 #include "onnx_out.h"
 
+#include "cwriter.h"
 #include "op.h"
+#include "resize_axis.h"
 
 #include <math.h>
 #include <string.h>
@@ -42,6 +44,15 @@ static void attr_list(tlc_onnx_out *o, const char *name, const int64_t *v, int n
     for (int i = 0; i < n; ++i)
         tlb_proto_int(&a, ONNX_ATTR_INTS, v[i]);
     tlb_proto_int(&a, ONNX_ATTR_TYPE, ONNX_ATTR_TYPE_INTS);
+    attribute(o, &a);
+}
+
+static void attr_text(tlc_onnx_out *o, const char *name, const char *text)
+{
+    tlb_proto a = tlc_onnx_message(o->ctx);
+    tlb_proto_text(&a, ONNX_ATTR_NAME, name);
+    tlb_proto_text(&a, ONNX_ATTR_S, text);
+    tlb_proto_int(&a, ONNX_ATTR_TYPE, ONNX_ATTR_TYPE_STRING);
     attribute(o, &a);
 }
 
@@ -161,6 +172,77 @@ static void write_mean(tlc_onnx_out *o, const tlc_node *n)
     attr_int(o, "keepdims", a->keepdims);
 }
 
+/* How ONNX says what a resize does: a name for the positions, and sizes or scales of axes 2, 3. */
+typedef struct resize_form {
+    const tlc_resize_row *by;
+    bool by_sizes;
+    float scale[2];
+} resize_form;
+
+/* Does `by` give the positions that axis `i` (0: h, 1: w) has?  The scale as it will be read. */
+static bool resize_fits(const tlc_node *n, int i, resize_form *f)
+{
+    const tlc_resize_attrs *a = n->attrs;
+    double step = i ? a->step_w : a->step_h, offset = i ? a->offset_w : a->offset_h;
+    int64_t from = n->in[0]->shape.dim[2 + i], to = a->size.v[i];
+    tlc_resize_axis axis = { from, to, (double)to / (double)from, (double)from / (double)to };
+    if (!f->by_sizes) {
+        f->scale[i] = step > 0 ? (float)(1 / step) : 0;
+        axis.scale = tlc_meant((double)f->scale[i]);
+        axis.step = 1 / axis.scale;
+        if (floor((double)(float)((double)from * axis.scale)) != (double)to)
+            return false;
+    }
+    tlc_resize_line line = f->by->of(&axis);
+    return line.step == step && line.offset == offset;
+}
+
+/* Scales rather than sizes, which leave out the batch since opset 18 alone. */
+static bool find_resize(const tlc_node *n, resize_form *f)
+{
+    for (int by_sizes = 0; by_sizes < 2; ++by_sizes)
+        for (f->by = tlc_resize_rows; f->by->name; ++f->by) {
+            f->by_sizes = by_sizes;
+            if (!f->by->until && resize_fits(n, 0, f) && resize_fits(n, 1, f))
+                return true;
+        }
+    return false;
+}
+
+static void write_resize_mode(tlc_onnx_out *o, const tlc_resize_attrs *a)
+{
+    static const char *const rounding[] = { "round_prefer_floor", "round_prefer_ceil", "floor",
+                                            "ceil" };
+    bool nearest = a->mode < TLC_RESAMPLE_LINEAR, cubic = a->mode == TLC_RESAMPLE_CUBIC;
+    attr_text(o, "mode", nearest ? "nearest" : cubic ? "cubic" : "linear");
+    if (nearest)
+        attr_text(o, "nearest_mode", rounding[a->mode]);
+    if (cubic) {
+        attr_float(o, "cubic_coeff_a", a->cubic);
+        attr_int(o, "exclude_outside", a->inside);
+    }
+}
+
+static void write_resize(tlc_onnx_out *o, const tlc_node *n)
+{
+    static const int64_t plane[] = { 2, 3 };
+    const tlc_resize_attrs *a = n->attrs;
+    resize_form f;
+    if (!find_resize(n, &f))
+        return; /* resize_version refused it */
+    attr_text(o, "coordinate_transformation_mode", f.by->name);
+    write_resize_mode(o, a);
+    no_operand(o);
+    if (f.by_sizes) {
+        attr_list(o, "axes", plane, 2);
+        no_operand(o);
+        const_ints(o, "sizes", &a->size);
+    } else {
+        const float scales[] = { 1, 1, f.scale[0], f.scale[1] };
+        constant(o, "scales", TLC_ONNX_FLOAT, 4, scales, sizeof scales);
+    }
+}
+
 static void write_pad(tlc_onnx_out *o, const tlc_node *n)
 {
     const tlc_pad_attrs *a = n->attrs;
@@ -271,6 +353,18 @@ static bool pool_version(const tlc_node *n, int64_t *opset)
     return true;
 }
 
+static bool resize_version(const tlc_node *n, int64_t *opset)
+{
+    enum { AXES_SINCE = 18 };
+    resize_form f;
+    if (!find_resize(n, &f))
+        return false;
+    int64_t since = f.by_sizes && f.by->since < AXES_SINCE ? AXES_SINCE : f.by->since;
+    if (*opset < since)
+        *opset = since;
+    return true;
+}
+
 static bool has_scale(const tlc_node *n, int64_t *opset)
 {
     (void)opset;
@@ -305,6 +399,7 @@ static const row rows[TLC_OP_COUNT] = {
     [TLC_OP_SOFTMAX] = { "Softmax", 0, write_axis, NULL },
     [TLC_OP_MAX_POOL2D] = { "MaxPool", 0, write_pool, NULL },
     [TLC_OP_AVG_POOL2D] = { "AveragePool", 0, write_pool, pool_version },
+    [TLC_OP_RESIZE] = { "Resize", 0, write_resize, resize_version },
     [TLC_OP_REDUCE_MEAN] = { "ReduceMean", 0, write_mean, NULL },
     [TLC_OP_PAD] = { "Pad", 0, write_pad, NULL },
     [TLC_OP_FLATTEN] = { "Flatten", 0, write_axis, NULL },

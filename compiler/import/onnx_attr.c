@@ -1,4 +1,5 @@
 /* onnx_attr.c: attributes, constant operands, and adding nodes. */
+#include "cwriter.h"
 #include "onnx_attr.h"
 
 #include <inttypes.h>
@@ -50,21 +51,6 @@ tlc_status tlc_onnx_bool(const tlc_onnx_node *n, const char *name, bool fallback
     return TLC_OK;
 }
 
-/* What was meant by a number that the format keeps as a float: 1e-5, not 9.99999974737875e-06, as in
- * IR text and as PyTorch computes with. */
-static double meant(double x)
-{
-    char text[32];
-    if ((double)(float)x != x)
-        return x;
-    for (int digits = 1; digits <= 9; ++digits) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtof(text, NULL) == (float)x)
-            break;
-    }
-    return strtod(text, NULL);
-}
-
 tlc_status tlc_onnx_float(const tlc_onnx_node *n, const char *name, double fallback, double *out)
 {
     const attribute *a = tlc_onnx_attr(n, name);
@@ -72,7 +58,7 @@ tlc_status tlc_onnx_float(const tlc_onnx_node *n, const char *name, double fallb
     if (!a)
         return TLC_OK;
     TLC_TRY(want_kind(n, a, a->has_f, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT, "float"));
-    *out = a->has_f ? meant((double)a->f) : 0;
+    *out = a->has_f ? tlc_meant((double)a->f) : 0;
     return TLC_OK;
 }
 
@@ -196,7 +182,22 @@ tlc_status tlc_onnx_const_number(const tlc_onnx_node *n, int i, const char *role
     if (tlc_shape_elems(&n->in[i]->shape) != 1)
         return TLC_ONNX_BAD(n, "the %s is %s, one number wanted", role,
                             tlc_type_text(n->o->ctx, n->in[i]));
-    *out = meant(tlc_data_f64(n->in[i], 0));
+    *out = tlc_meant(tlc_data_f64(n->in[i], 0));
+    return TLC_OK;
+}
+
+tlc_status tlc_onnx_const_numbers(const tlc_onnx_node *n, int i, const char *role, int most,
+                                  double *out, int *count)
+{
+    TLC_TRY(tlc_onnx_want_const(n, i, role));
+    const tlc_value *v = n->in[i];
+    int64_t elems = tlc_shape_elems(&v->shape);
+    if (!tlc_is_float(v->type) || v->shape.rank != 1 || elems < 1 || elems > most)
+        return TLC_ONNX_BAD(n, "the %s is %s, a list of 1 to %d floats wanted", role,
+                            tlc_type_text(n->o->ctx, v), most);
+    *count = (int)elems;
+    for (int k = 0; k < *count; ++k)
+        out[k] = tlc_meant(tlc_data_f64(v, k));
     return TLC_OK;
 }
 

@@ -44,6 +44,9 @@ TLC_MUST_USE tlc_status tlc_onnx_const_ints(const tlc_onnx_node *n, int i, const
 /* A constant of one element, or `fallback` if absent. */
 TLC_MUST_USE tlc_status tlc_onnx_const_number(const tlc_onnx_node *n, int i, const char *role,
                                               double fallback, double *out);
+/* A constant list of 1 to `most` floating-point numbers. */
+TLC_MUST_USE tlc_status tlc_onnx_const_numbers(const tlc_onnx_node *n, int i, const char *role,
+                                               int most, double *out, int *count);
 /* axes: an attribute before opset `since`, operand `i` from it on; *given tells whether any. */
 TLC_MUST_USE tlc_status tlc_onnx_axes(const tlc_onnx_node *n, int64_t since, int i, tlc_ints *out,
                                       bool *given);

@@ -55,7 +55,7 @@ static void attr_text(tlc_cwriter *w, const tlc_attr_def *a, const void *attrs)
     case TLC_ATTR_FLOAT: tlc_w_double(w, *(const double *)at); break;
     case TLC_ATTR_BOOL: tlc_w(w, "%d", *(const bool *)at); break;
     case TLC_ATTR_INTS: ints_text(w, (const tlc_ints *)at); break;
-    case TLC_ATTR_ACT: tlc_w(w, "%d", (int)*(const tlc_act *)at); break;
+    case TLC_ATTR_WORD: tlc_w(w, "%d", *(const int *)at); break;
     case TLC_ATTR_TYPE: tlc_w(w, "%d", (int)*(const tlc_type *)at); break;
     }
 }

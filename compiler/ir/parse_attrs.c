@@ -45,15 +45,20 @@ static tlc_status parse_ints(tlc_parser *p, tlc_ints *out)
     return tlc_lex_take(&p->lex, "]");
 }
 
-static tlc_status parse_act(tlc_parser *p, tlc_act *out)
+/* One of the row's names; what is expected otherwise reads "none, relu or clip". */
+static tlc_status parse_word(tlc_parser *p, const tlc_attr_def *d, int *out)
 {
-    static const char *const acts[] = { "none", "relu", "clip" };
-    for (int i = 0; i < 3; ++i)
-        if (tlc_lex_is(&p->lex, TLC_TOKEN_WORD, acts[i])) {
-            *out = (tlc_act)i;
+    const char *names = "";
+    int last = (int)d->most;
+    for (int i = 0; i <= last; ++i) {
+        if (tlc_lex_is(&p->lex, TLC_TOKEN_WORD, d->names[i])) {
+            *out = i;
             return tlc_lex(&p->lex);
         }
-    return tlc_lex_expected(&p->lex, "none, relu or clip");
+        names = tlc_arena_printf(&p->ctx->arena, "%s%s%s", names,
+                                 i == 0 ? "" : i < last ? ", " : " or ", d->names[i]);
+    }
+    return tlc_lex_expected(&p->lex, names);
 }
 
 static tlc_status parse_value(tlc_parser *p, const tlc_attr_def *d, void *member)
@@ -67,8 +72,8 @@ static tlc_status parse_value(tlc_parser *p, const tlc_attr_def *d, void *member
         return parse_bool(p, member);
     case TLC_ATTR_INTS:
         return parse_ints(p, member);
-    case TLC_ATTR_ACT:
-        return parse_act(p, member);
+    case TLC_ATTR_WORD:
+        return parse_word(p, d, member);
     case TLC_ATTR_TYPE:
         return tlc_parse_element_type(p, member);
     }

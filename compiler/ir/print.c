@@ -233,7 +233,6 @@ static void w_ints(tlc_cwriter *w, const tlc_attr_def *d, const tlc_ints *list)
 
 static void w_attr(tlc_cwriter *w, const tlc_attr_def *d, const void *member)
 {
-    static const char *const acts[] = { "none", "relu", "clip" };
     switch (d->kind) {
     case TLC_ATTR_INT:
         tlc_w(w, "%" PRId64, *(const int64_t *)member);
@@ -247,8 +246,8 @@ static void w_attr(tlc_cwriter *w, const tlc_attr_def *d, const void *member)
     case TLC_ATTR_INTS:
         w_ints(w, d, member);
         break;
-    case TLC_ATTR_ACT:
-        tlc_w(w, "%s", acts[*(const tlc_act *)member]);
+    case TLC_ATTR_WORD:
+        tlc_w(w, "%s", d->names[*(const int *)member]);
         break;
     case TLC_ATTR_TYPE:
         tlc_w(w, "%s", tlc_type_name(*(const tlc_type *)member));
@@ -272,8 +271,8 @@ static bool attr_equal(const tlc_attr_def *d, const void *a, const void *b)
         return *(const bool *)a == *(const bool *)b;
     case TLC_ATTR_INTS:
         return ints_equal(a, b);
-    case TLC_ATTR_ACT:
-        return *(const tlc_act *)a == *(const tlc_act *)b;
+    case TLC_ATTR_WORD:
+        return *(const int *)a == *(const int *)b;
     case TLC_ATTR_TYPE:
         return *(const tlc_type *)a == *(const tlc_type *)b;
     }

@@ -27,7 +27,7 @@ typedef enum tlc_attr_kind {
     TLC_ATTR_FLOAT, /* double */
     TLC_ATTR_BOOL,  /* bool, printed true, false */
     TLC_ATTR_INTS,  /* tlc_ints */
-    TLC_ATTR_ACT,   /* tlc_act, printed none, relu, clip */
+    TLC_ATTR_WORD,  /* an enum that counts from 0, printed as `names` spell it */
     TLC_ATTR_TYPE   /* tlc_type, printed f32 ... */
 } tlc_attr_kind;
 
@@ -45,6 +45,7 @@ typedef struct tlc_attr_def {
     int count;         /* INTS: exact number of elements; -1 any */
     const char *text;  /* default in IR text ("[1,1]"); an attribute equal to it is not printed.
                         * NULL: no default, always printed and required */
+    const char *const *names; /* WORD: most + 1 of them; else NULL */
 } tlc_attr_def;
 
 /* Activation that rides on conv2d and linear (fuse_act). */
@@ -101,6 +102,27 @@ typedef struct tlc_lrn_attrs { int64_t size; double alpha, beta, bias; } tlc_lrn
 typedef struct tlc_perm_attrs { tlc_ints perm; } tlc_perm_attrs; /* transpose */
 /* pads: begins, then ends */
 typedef struct tlc_pad_attrs { tlc_ints pads; double value; } tlc_pad_attrs;
+/* How an element of a resized axis is made: the nearest one, halves going down or up, or
+ * the one before or after; or a weighted sum of two or of four. */
+typedef enum tlc_resample {
+    TLC_RESAMPLE_HALF_DOWN,
+    TLC_RESAMPLE_HALF_UP,
+    TLC_RESAMPLE_FLOOR,
+    TLC_RESAMPLE_CEIL,
+    TLC_RESAMPLE_LINEAR,
+    TLC_RESAMPLE_CUBIC
+} tlc_resample;
+/* Element i of axis h lies at step_h * i + offset_h of the operand's.  cubic: of the kernel;
+ * inside: elements beyond the border weigh nothing, rather than as the border does */
+typedef struct tlc_resize_attrs {
+    tlc_ints size; /* h, w of the result */
+    double step_h, offset_h, step_w, offset_w;
+    tlc_resample mode;
+    double cubic;
+    bool inside;
+} tlc_resize_attrs;
+/* from: h, w of x */
+typedef struct tlc_resize_grad_attrs { tlc_resize_attrs resize; tlc_ints from; } tlc_resize_grad_attrs;
 /* also sum_to; -1 only as the batch in front (printed n), all else numbers */
 typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs;
 /* every axis; resolved: 0 <= start, end as ONNX clamps */

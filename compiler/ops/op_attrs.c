@@ -30,12 +30,12 @@ static tlc_ints ints_from_text(const char *text)
     return list;
 }
 
-static int act_from_text(const char *text)
+static int word_from_text(const tlc_attr_def *d)
 {
-    int act = 0;
-    while (strcmp(text, tlc_act_names[act]) != 0)
-        ++act;
-    return act;
+    int word = 0;
+    while (strcmp(d->text, d->names[word]) != 0)
+        ++word;
+    return word;
 }
 
 static int type_from_text(const char *text)
@@ -61,8 +61,8 @@ static void set_default(void *member, const tlc_attr_def *d)
     case TLC_ATTR_INTS:
         *(tlc_ints *)member = ints_from_text(d->text);
         break;
-    case TLC_ATTR_ACT:
-        *(tlc_act *)member = (tlc_act)act_from_text(d->text);
+    case TLC_ATTR_WORD:
+        *(int *)member = word_from_text(d);
         break;
     case TLC_ATTR_TYPE:
         *(tlc_type *)member = (tlc_type)type_from_text(d->text);
@@ -129,8 +129,8 @@ static tlc_status check_one(tlc_ctx *ctx, const tlc_attr_def *d, const void *mem
         return TLC_OK;
     case TLC_ATTR_INTS:
         return check_ints(ctx, d, member);
-    case TLC_ATTR_ACT:
-        return check_int(ctx, d, "", (int64_t) * (const tlc_act *)member);
+    case TLC_ATTR_WORD:
+        return check_int(ctx, d, "", *(const int *)member);
     case TLC_ATTR_TYPE:
         return check_int(ctx, d, "", (int64_t) * (const tlc_type *)member);
     }

@@ -222,6 +222,12 @@ static void avg_pool2d_literal(tlc_cwriter *w, const tlc_node *n)
 }
 REF_KERNEL(avg_pool2d, serves_all);
 
+static void resize_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_resize(w, TLC_ATTRS(n, tlc_resize_attrs), n->in[0], n->out[0]);
+}
+REF_KERNEL(resize, serves_all);
+
 static bool is_reduced(const tlc_node *n, int axis)
 {
     const tlc_ints *axes = &TLC_ATTRS(n, tlc_axes_attrs)->axes;

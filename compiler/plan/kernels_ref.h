@@ -124,4 +124,25 @@ static inline const char *w_bool(bool b)
     return b ? "true" : "false";
 }
 
+/* The literal of a resize of `x_value` to `y_value`; also of its gradient. */
+static inline void w_resize(tlc_cwriter *w, const tlc_resize_attrs *a, const tlc_value *x_value,
+                            const tlc_value *y_value)
+{
+    static const char *const modes[] = { "TLK_HALF_DOWN", "TLK_HALF_UP", "TLK_FLOOR",
+                                         "TLK_CEIL",      "TLK_LINEAR",  "TLK_CUBIC" };
+    const double numbers[] = { a->step_h, a->offset_h, a->step_w, a->offset_w };
+    static const char *const fields[] = { "step_h", "offset_h", "step_w", "offset_w" };
+    const int64_t *x = x_value->shape.dim, *y = y_value->shape.dim;
+    tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64
+          ", .oh = %" PRId64 ", .ow = %" PRId64, batch_of(&x_value->shape), x[1], x[2], x[3], y[2],
+          y[3]);
+    for (int i = 0; i < 4; ++i) {
+        tlc_w(w, ", .%s = ", fields[i]);
+        w_number(w, numbers[i]);
+    }
+    tlc_w(w, ", .mode = %s, .cubic = ", modes[a->mode]);
+    w_number(w, a->cubic);
+    tlc_w(w, ", .inside = %s }", w_bool(a->inside));
+}
+
 #endif

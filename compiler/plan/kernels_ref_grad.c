@@ -111,6 +111,12 @@ static void avg_pool2d_grad_literal(tlc_cwriter *w, const tlc_node *n)
 }
 REF_KERNEL(avg_pool2d_grad, serves_all);
 
+static void resize_grad_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_resize(w, &TLC_ATTRS(n, tlc_resize_grad_attrs)->resize, n->out[0], n->in[0]);
+}
+REF_KERNEL(resize_grad, serves_all);
+
 /* --- reductions ------------------------------------------------------------------------- */
 
 static bool is_averaged(const tlc_node *n, int axis)

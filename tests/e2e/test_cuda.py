@@ -19,6 +19,7 @@ from common import DATA, LONG, SOURCE, TLC, WORK, check, compiled, finish, run, 
 CUDA = os.path.join(SOURCE, "tests/cuda")
 FAKE = os.path.join(WORK, "cuda_fake")
 LOG = os.path.join(WORK, "cuda_compiled")
+HOST_ALONE = {"resize": "resize", "resize_nearest": "resize", "resize_cubic": "resize", "resize_inside": "resize"}  # case, operator
 SHORT = ["conv2d_groups", "batch_norm_train"]
 # Planes large enough that the sums of the weights' gradients are cut in parts (split_sums): 3 of 195 windows; 3 of 208.
 PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %w {pad=[1,1,1,1]}"),
@@ -111,6 +112,15 @@ def step_of(case, precision="fp32"):
     allowed = ALLOWED_ROUNDED.get(precision, ALLOWED)
     check(off <= allowed and (precision == "fp32" or off > ALLOWED),
           f"{name}: a step in {precision} is off by {off:.1e} of the largest, allowed {allowed:.0e}")
+
+
+def declined(case):
+    """An operator that has no kernel for a device: named, and nothing of the host's stands in."""
+    source = os.path.join(WORK, "cuda.tir")
+    with open(source, "w") as f:
+        f.write(test_gradients.text(*case[1:]))
+    p = run(TLC, "compile", source, "-o", f"{WORK}/cuda_no", "--target", "cuda", "--optimizer", "sgd", code=5)
+    check(f"operator {HOST_ALONE[case[0]]} has no kernel" in p.stderr, f"{case[0]} is declined")
 
 
 def trajectory(case):
@@ -291,7 +301,9 @@ if __name__ == "__main__":
                 step_of(case, precision)
                 check("conv2d_grad_w_parts" in open(f"{WORK}/cuda_step_cuda/model.cu").read(), f"{case[0]}: the sum is cut")
     for case in test_gradients.CASES:
-        if case[0] in (sys.argv[1:] or (SHORT if not LONG else [c[0] for c in test_gradients.CASES])):
+        if case[0] in HOST_ALONE and not sys.argv[1:]:
+            declined(case)
+        elif case[0] in (sys.argv[1:] or (SHORT if not LONG else [c[0] for c in test_gradients.CASES])):
             step_of(case)
         for precision, short in SHORT_PRODUCTS.items():
             if case[0] in (PRODUCTS if LONG else short) and case[0] in (sys.argv[1:] or PRODUCTS):

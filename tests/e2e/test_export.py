@@ -55,6 +55,8 @@ def many_operators():
     add("Pad", const("pads", np.int64([0, 0, 1, 0, 0, 0, 0, 2])), const("fill", np.float32(0.5)))
     add("MaxPool", kernel_shape=[2, 2], strides=[1, 1], ceil_mode=1)
     add("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
+    add("Resize", "", const("twice", np.float32([1, 1, 2, 2])), mode="linear")
+    add("Resize", "", const("half", np.float32([1, 1, 0.5, 0.5])), mode="cubic", coordinate_transformation_mode="align_corners", cubic_coeff_a=-0.5)
     whole = at[0]
     add("Slice", const("from", np.int64([5, 6])), const("to", np.int64([-100, 1])), const("axes", np.int64([1, 3])), const("steps", np.int64([-1, -2])))
     part = at[0]
@@ -260,7 +262,7 @@ folder, trained, data, want = exports("base", "base.onnx", 13, 3, 8, 8, options=
 new = names_kept("base", {t.name: numpy_helper.to_array(t) for t in base.graph.initializer})
 round_trip("base", folder, trained, data, want, "--freeze", "*", "--unfreeze", "fc.*")
 wide = many_operators()
-_, run_of_many, _, _ = exports("many", save(wide, os.path.join(here, "many.onnx")), 17, 4, 8, 8, again=["unfolded"], norms=(True, True))
+_, run_of_many, _, _ = exports("many", save(wide, os.path.join(here, "many.onnx")), 18, 4, 8, 8, again=["unfolded"], norms=(True, True))
 trained_whole("many", wide, run_of_many)
 exports("plain", save(plain_network(), os.path.join(here, "plain.onnx")), 13, 3, 8, 8, again=["unfolded"])
 exports("double", "base.onnx", 13, 3, 8, 8, options=["--freeze-backbone", "--target", "ref", "--precision", "fp64"], again=["unfolded"], norms=(True, True))

@@ -111,10 +111,11 @@ static void text_set(const tlc_attr_def *d, void *member, const char *text, cons
         memcpy(list.v, numbers, (size_t)list.n * sizeof numbers[0]);
         *(tlc_ints *)member = list;
         break;
-    case TLC_ATTR_ACT:
-        *(tlc_act *)member = *text == 'n'   ? TLC_ACT_NONE
-                             : *text == 'r' ? TLC_ACT_RELU
-                                            : TLC_ACT_CLIP;
+    case TLC_ATTR_WORD:
+        *(int *)member = 0;
+        while (strlen(d->names[*(int *)member]) != len ||
+               strncmp(d->names[*(int *)member], text, len) != 0)
+            ++*(int *)member;
         break;
     case TLC_ATTR_TYPE:
         *(tlc_type *)member = text_type(text, len);

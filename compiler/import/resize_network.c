@@ -1,4 +1,4 @@
-/* resize.c: another number of classes, another size of input, before weights are given.
+/* resize_network.c: another number of classes, another size of input, before weights are given.
  *
  * Only what will be initialised changes its shape: values of one size say nothing about another.
  */

@@ -1,0 +1,150 @@
+/* test_import_operators.c: what ONNX's operators beyond those of plain classifiers become: Resize. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "import_expect.h"
+
+#include <math.h>
+
+/* --- Resize ---------------------------------------------------------------- */
+
+static pb floats(const char *name, int64_t n, const float *v)
+{
+    return tensor_raw(name, ELEM_FLOAT, 1, &n, v, (size_t)n * sizeof *v);
+}
+
+/* A resize of [n,3,8,8] by attributes "name=text", at most two of them; "" none. */
+static net resize_net(int64_t opset, const char *operands, const char *one, const char *two)
+{
+    pb node = node_of(opset < 10 ? "Upsample" : "Resize", "r", operands, "y");
+    const char *given[] = { one, two };
+    for (int i = 0; i < 2; ++i) {
+        char name[64];
+        size_t len = strcspn(given[i], "=");
+        snprintf(name, sizeof name, "%.*s", (int)len, given[i]);
+        if (given[i][0])
+            attr_text(&node, name, given[i] + len + 1);
+    }
+    net m = with(image_net(opset), node);
+    net_init(&m, floats("scales", 4, (float[]){ 1, 1, 2, 0.5f }));
+    net_init(&m, floats("larger", 4, (float[]){ 1, 1, 2, 3 }));
+    net_init(&m, floats("roi", 0, (float[]){ 0 }));
+    net_init(&m, tensor_ints("sizes", INTS(1, 3, 15, 4)));
+    return m;
+}
+
+static net with_attr(net m, const char *name, int64_t v)
+{
+    attr_int(&m.node[m.n_node - 1], name, v);
+    return m;
+}
+
+static void test_resize_positions(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t opset;
+        const char *operands, *one, *two, *want;
+    } good[] = {
+        { 11, "x,roi,scales", "", "",
+          "f32[n,3,16,4] = resize|step_h=0.5, offset_h=-0.25, step_w=2, offset_w=0.5, "
+          "mode=half_down" },
+        { 13, "x,,scales", "mode=linear", "coordinate_transformation_mode=asymmetric",
+          "{size=[16,4], step_h=0.5, step_w=2}" },
+        { 13, "x,,scales", "mode=cubic", "coordinate_transformation_mode=align_corners",
+          "step_h=0.466666666666666|step_w=2.3333333333333335, mode=cubic}" },
+        { 13, "x,,scales", "nearest_mode=ceil", "coordinate_transformation_mode=pytorch_half_pixel",
+          "offset_h=-0.25, step_w=2, offset_w=0.5, mode=ceil" },
+        { 11, "x,roi,scales", "nearest_mode=round_prefer_ceil",
+          "coordinate_transformation_mode=tf_half_pixel_for_nn",
+          "step_h=0.5, offset_h=0.25, step_w=2, offset_w=1, mode=half_up" },
+        { 19, "x,,scales", "nearest_mode=floor", "coordinate_transformation_mode=half_pixel_symmetric",
+          "step_h=0.5, offset_h=-0.25, step_w=2, offset_w=0.5, mode=floor" },
+        { 10, "x,larger", "", "", "{size=[16,24], step_h=0.5, step_w=0.3333333333333333, mode=floor}" },
+        { 10, "x,scales", "mode=linear", "", "{size=[16,4], step_h=0.5, step_w=2}" },
+        { 9, "x,larger", "mode=linear", "", "{size=[16,24], step_h=0.5, step_w=0.3333333333333333}" },
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; ++i)
+        expect(resize_net(good[i].opset, good[i].operands, good[i].one, good[i].two), good[i].want);
+}
+
+static void test_resize_sizes(void **state)
+{
+    (void)state;
+    pb sizes = node_of("Resize", "r", "x,,,hw", "y");
+    attr_ints(&sizes, "axes", INTS(3, 2));
+    attr_text(&sizes, "keep_aspect_ratio_policy", "not_larger");
+    net m = with_init(with(image_net(18), sizes), tensor_ints("hw", INTS(20, 12)));
+    expect(m, "f32[n,3,12,12] = resize|step_h=0.6666666666666666");
+    m = with_init(with(image_net(13), node_of("Resize", "r", "x,,same", "y")),
+                  floats("same", 4, (float[]){ 1, 1, 1, 1 }));
+    attr_text(&m.node[0], "coordinate_transformation_mode", "asymmetric");
+    expect(m, "identity");
+    net fixed = { .ir_version = 8, .opset = 13 };
+    net_input(&fixed, value_info("x", ELEM_FLOAT, 4, (int64_t[]){ 1, 3, 8, 8 }));
+    net_output(&fixed, "y");
+    net_node(&fixed, node_of("Resize", "r", "x,,,sizes", "y"));
+    net_init(&fixed, tensor_ints("sizes", INTS(1, 3, 15, 4)));
+    expect(fixed, "f32[n,3,15,4] = resize");
+}
+
+static void test_resize_refusals(void **state)
+{
+    (void)state;
+    static const char *const scales = "x,,scales";
+    expect_fail(with_attr(resize_net(18, scales, "mode=linear", ""), "antialias", 1),
+                TLC_E_UNSUPPORTED, "Resize with antialias 1 is not supported");
+    expect_fail(resize_net(13, scales, "coordinate_transformation_mode=tf_crop_and_resize", ""),
+                TLC_E_UNSUPPORTED, "tf_crop_and_resize");
+    expect_fail(resize_net(13, scales, "mode=area", ""), TLC_E_UNSUPPORTED, "mode \"area\"");
+    expect_fail(resize_net(13, scales, "nearest_mode=up", ""), TLC_E_MALFORMED, "nearest_mode is");
+    expect_fail(resize_net(10, "x,scales", "", ""), TLC_E_UNSUPPORTED, "fewer nearest elements");
+    expect_fail(resize_net(9, "x,scales", "", ""), TLC_E_MALFORMED, "scales[3] is 0.5, at least 1");
+    expect_fail(resize_net(7, "x,larger", "", ""), TLC_E_UNSUPPORTED, "Upsample of opset 7");
+    expect_fail(resize_net(13, "x,,,sizes", "", ""), TLC_E_UNSUPPORTED, "Resize of axis 0");
+    expect_fail(resize_net(13, "x", "", ""), TLC_E_MALFORMED, "the scales, is absent");
+    expect_fail(resize_net(13, "x,,x", "", ""), TLC_E_UNSUPPORTED, "the scales, is not constant");
+    expect_fail(resize_net(13, "x,,roi", "", ""), TLC_E_MALFORMED, "a list of 1 to 8 floats");
+    expect_fail(resize_net(13, "x,,sizes", "", ""), TLC_E_MALFORMED, "a list of 1 to 8 floats");
+    expect_fail(with_init(with(vector_net(13), node_of("Resize", "r", "x,,s", "y")),
+                          floats("s", 2, (float[]){ 1, 2 })),
+                TLC_E_UNSUPPORTED, "Resize of rank 2");
+}
+
+/* Scales and sizes that no plane can have. */
+static void test_resize_hostile(void **state)
+{
+    (void)state;
+    static const float bad[][4] = {
+        { 1, 1, -2, 1 }, { 1, 1, 0, 1 }, { 1, 1, 1e30f, 1 }, { 1, 1, 0.01f, 1 },
+        { 1, 1, NAN, 1 }, { 1, 1, INFINITY, 1 },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i)
+        expect_fail(with_init(with(image_net(13), node_of("Resize", "r", "x,,s", "y")),
+                              floats("s", 4, bad[i])), TLC_E_MALFORMED, "scales[2] is");
+    for (int64_t size = -1; size < 1; ++size) {
+        pb node = node_of("Resize", "r", "x,,,hw", "y");
+        attr_ints(&node, "axes", INTS(2, 3));
+        expect_fail(with_init(with(image_net(18), node), tensor_ints("hw", INTS(size, 8))),
+                    TLC_E_MALFORMED, "sizes[0] is");
+    }
+    expect_fail(with_init(with(image_net(13), node_of("Resize", "r", "x,,s", "y")),
+                          floats("s", 4, (float[]){ 1, 1, 1e6f, 1e6f })), TLC_E_LIMIT, "limit");
+    expect_fail(with_init(with(image_net(13), node_of("Resize", "r", "x,,s", "y")),
+                          floats("s", 3, (float[]){ 1, 1, 2 })), TLC_E_MALFORMED,
+                "scales has 3 numbers, 4 wanted");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resize_positions),
+        cmocka_unit_test(test_resize_sizes),
+        cmocka_unit_test(test_resize_refusals),
+        cmocka_unit_test(test_resize_hostile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
