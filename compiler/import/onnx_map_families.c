@@ -29,6 +29,10 @@ UNARY(exp, TLC_OP_EXP)
 UNARY(log, TLC_OP_LOG)
 UNARY(sqrt, TLC_OP_SQRT)
 UNARY(erf, TLC_OP_ERF)
+UNARY(abs, TLC_OP_ABS)
+UNARY(floor, TLC_OP_FLOOR)
+UNARY(ceil, TLC_OP_CEIL)
+UNARY(round, TLC_OP_ROUND)
 
 /* alpha and, of HardSigmoid alone, beta; the values given here are ONNX's defaults. */
 static tlc_status map_with_alpha(tlc_onnx_node *n, tlc_op op, double alpha, double beta)
@@ -319,13 +323,13 @@ static int uniform_choice(const tlc_value *condition)
 }
 
 /* Exporters write it in shape arithmetic (-1 stands for the batch or not) and around masks that
- * are all true; a choice that differs by element is refused. */
+ * are all true. */
 tlc_status tlc_onnx_map_where(tlc_onnx_node *n)
 {
     TLC_TRY(tlc_onnx_want_const(n, 0, "condition"));
     int which = uniform_choice(n->in[0]);
     if (!which)
-        return tlc_onnx_unsupported(n, "Where with a condition that differs is not supported");
+        return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_WHERE, n->in, 3));
     const tlc_shape *c = &n->in[0]->shape, *other = &n->in[3 - which]->shape;
     tlc_ints to = { .n = c->rank > other->rank ? c->rank : other->rank };
     for (int i = 0; i < to.n; ++i) {

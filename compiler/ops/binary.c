@@ -1,4 +1,4 @@
-/* binary.c: add, sub, mul, div, broadcast as in NumPy: trailing axes are matched, an axis of
+/* binary.c: add, sub, mul, div, min, max, broadcast as in NumPy: trailing axes are matched, an axis of
  * size 1 (or none) is repeated.  The batch meets the batch or 1, in front.
  *
  * The gradient by an operand that was repeated is summed over its repetitions (sum_to).
@@ -7,28 +7,7 @@
 #include "op_grad.h"
 #include "op_infer.h"
 
-/* dim `axis` of s seen as of rank `rank`, counted from the front. */
-static int64_t aligned_dim(const tlc_shape *s, int rank, int axis)
-{
-    int own = axis - (rank - s->rank);
-    return own < 0 ? 1 : s->dim[own];
-}
-
-static tlc_status broadcast(tlc_ctx *ctx, const tlc_shape *a, const tlc_shape *b, tlc_shape *out)
-{
-    out->rank = a->rank > b->rank ? a->rank : b->rank;
-    for (int i = 0; i < out->rank; ++i) {
-        int64_t da = aligned_dim(a, out->rank, i), db = aligned_dim(b, out->rank, i);
-        if (da != db && da != 1 && db != 1)
-            return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
-                            "shapes %s and %s do not broadcast", tlc_dims_text(ctx, a),
-                            tlc_dims_text(ctx, b));
-        out->dim[i] = da == 1 ? db : da;
-        if (i > 0 && out->dim[i] == TLC_DIM_N)
-            return tlc_fail_batch(ctx, "broadcasting would move");
-    }
-    return TLC_OK;
-}
+#include <math.h>
 
 static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
 {
@@ -37,23 +16,12 @@ static tlc_status infer(tlc_ctx *ctx, tlc_node *n)
     TLC_TRY(tlc_want_type(ctx, b, a->type, "b"));
     if (a->type == TLC_BOOL)
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_TYPE", "a is bool, a number wanted");
-    TLC_TRY(broadcast(ctx, &a->shape, &b->shape, &s));
+    TLC_TRY(tlc_broadcast_shape(ctx, &a->shape, &b->shape, &s));
     tlc_set_result(n, a->type, s);
     return TLC_OK;
 }
 
 /* --- folding ---------------------------------------------------------------- */
-
-/* Strides of `v` along the axes of `y`: 0 where it is repeated. */
-static void broadcast_strides(const tlc_value *v, const tlc_shape *y, int64_t *stride)
-{
-    int64_t own[TLC_MAX_RANK];
-    tlc_row_strides(&v->shape, own);
-    for (int i = 0; i < y->rank; ++i) {
-        int axis = i - (y->rank - v->shape.rank);
-        stride[i] = axis < 0 || v->shape.dim[axis] == 1 ? 0 : own[axis];
-    }
-}
 
 static double compute_f64(tlc_op op, double a, double b)
 {
@@ -64,8 +32,12 @@ static double compute_f64(tlc_op op, double a, double b)
         return a - b;
     case TLC_OP_MUL:
         return a * b;
-    default:
+    case TLC_OP_DIV:
         return a / b;
+    case TLC_OP_MIN: /* NaN passes through both */
+        return isnan(b) || b < a ? b : a;
+    default:
+        return isnan(b) || b > a ? b : a;
     }
 }
 
@@ -79,8 +51,14 @@ static bool compute_i64(tlc_op op, int64_t a, int64_t b, int64_t *out)
         return !__builtin_sub_overflow(a, b, out);
     case TLC_OP_MUL:
         return !__builtin_mul_overflow(a, b, out);
-    default:
+    case TLC_OP_DIV:
         *out = a / b; /* b is not 0, a not the least number: that is the symbol */
+        return true;
+    case TLC_OP_MIN:
+        *out = a < b ? a : b;
+        return true;
+    default:
+        *out = a > b ? a : b;
         return true;
     }
 }
@@ -90,6 +68,8 @@ static bool keeps_symbol(tlc_op op, int64_t a, int64_t b)
 {
     int64_t neutral = op == TLC_OP_MUL || op == TLC_OP_DIV ? 1 : 0;
     bool commutes = op == TLC_OP_ADD || op == TLC_OP_MUL;
+    if (op == TLC_OP_MIN || op == TLC_OP_MAX)
+        return a == b;
     return (a == TLC_DIM_SYMBOL && b == neutral) ||
            (commutes && b == TLC_DIM_SYMBOL && a == neutral);
 }
@@ -121,8 +101,8 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
     bool declined = false;
     tlc_folded f;
     TLC_TRY(tlc_fold_begin(ctx, n, &f));
-    broadcast_strides(a, y, a_stride);
-    broadcast_strides(b, y, b_stride);
+    tlc_broadcast_strides(a, y, a_stride);
+    tlc_broadcast_strides(b, y, b_stride);
     for (int64_t i = 0; i < tlc_shape_elems(y) && !declined; ++i) {
         int64_t from_a = tlc_strided_at(y, a_stride, i), from_b = tlc_strided_at(y, b_stride, i);
         if (tlc_is_float(f.type))
@@ -195,7 +175,31 @@ static tlc_status backward_div(tlc_grad *g, const tlc_node *n)
     return tlc_grad_accumulate_repeated(g, n->in[1], d);
 }
 
+/* By a, dy where a is chosen and half of it where both are equal: (dy + more - less) / 2, dy where
+ * the difference is above and below zero.  By b the same from the other side. */
+static tlc_status backward_choice(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n), *difference, *more, *less, *d;
+    for (int i = 0; i < 2; ++i) {
+        tlc_value *own = n->in[i], *other = n->in[1 - i];
+        bool larger = n->op == TLC_OP_MAX;
+        if (!tlc_grad_wanted(g, own))
+            continue;
+        TLC_TRY(emit(g, TLC_OP_SUB, larger ? own : other, larger ? other : own, &difference));
+        TLC_TRY(emit(g, TLC_OP_RELU_GRAD, dy, difference, &more));
+        TLC_TRY(negate(g, difference, &difference));
+        TLC_TRY(emit(g, TLC_OP_RELU_GRAD, dy, difference, &less));
+        TLC_TRY(emit(g, TLC_OP_ADD, dy, more, &d));
+        TLC_TRY(emit(g, TLC_OP_SUB, d, less, &d));
+        TLC_TRY(emit(g, TLC_OP_MUL, d, tlc_grad_number(g, d, 0.5), &d));
+        TLC_TRY(tlc_grad_accumulate_repeated(g, own, d));
+    }
+    return TLC_OK;
+}
+
 const tlc_op_def tlc_op_add = { .infer = infer, .fold = fold, .backward = backward_add };
 const tlc_op_def tlc_op_sub = { .infer = infer, .fold = fold, .backward = backward_sub };
 const tlc_op_def tlc_op_mul = { .infer = infer, .fold = fold, .backward = backward_mul };
 const tlc_op_def tlc_op_div = { .infer = infer, .fold = fold, .backward = backward_div };
+const tlc_op_def tlc_op_min = { .infer = infer, .fold = fold, .backward = backward_choice };
+const tlc_op_def tlc_op_max = { .infer = infer, .fold = fold, .backward = backward_choice };

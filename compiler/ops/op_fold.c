@@ -122,6 +122,16 @@ int64_t tlc_strided_at(const tlc_shape *s, const int64_t *stride, int64_t i)
     return at;
 }
 
+void tlc_broadcast_strides(const tlc_value *v, const tlc_shape *y, int64_t *stride)
+{
+    int64_t own[TLC_MAX_RANK];
+    tlc_row_strides(&v->shape, own);
+    for (int i = 0; i < y->rank; ++i) {
+        int axis = i - (y->rank - v->shape.rank);
+        stride[i] = axis < 0 || v->shape.dim[axis] == 1 ? 0 : own[axis];
+    }
+}
+
 tlc_status tlc_fold_strided(tlc_ctx *ctx, const tlc_node *n, int64_t base, const int64_t *stride,
                             tlc_value **out)
 {

@@ -36,6 +36,8 @@ bool tlc_fold_fits(tlc_type t, int64_t x);
 void tlc_row_strides(const tlc_shape *s, int64_t *stride);
 /* Where element `i` of `s` (row-major) lies under `stride`. */
 int64_t tlc_strided_at(const tlc_shape *s, const int64_t *stride, int64_t i);
+/* Strides of `v` along the axes of `y`: 0 where it is repeated. */
+void tlc_broadcast_strides(const tlc_value *v, const tlc_shape *y, int64_t *stride);
 /* All of n's result: element i is operand 0's at base + (i under stride). */
 TLC_MUST_USE tlc_status tlc_fold_strided(tlc_ctx *ctx, const tlc_node *n, int64_t base,
                                          const int64_t *stride, tlc_value **out);

@@ -150,3 +150,26 @@ tlc_status tlc_infer_same_float(tlc_ctx *ctx, tlc_node *n)
     tlc_set_result(n, n->in[0]->type, n->in[0]->shape);
     return TLC_OK;
 }
+
+/* dim `axis` of s seen as of rank `rank`, counted from the front. */
+static int64_t aligned_dim(const tlc_shape *s, int rank, int axis)
+{
+    int own = axis - (rank - s->rank);
+    return own < 0 ? 1 : s->dim[own];
+}
+
+tlc_status tlc_broadcast_shape(tlc_ctx *ctx, const tlc_shape *a, const tlc_shape *b, tlc_shape *out)
+{
+    out->rank = a->rank > b->rank ? a->rank : b->rank;
+    for (int i = 0; i < out->rank; ++i) {
+        int64_t da = aligned_dim(a, out->rank, i), db = aligned_dim(b, out->rank, i);
+        if (da != db && da != 1 && db != 1)
+            return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",
+                            "shapes %s and %s do not broadcast", tlc_dims_text(ctx, a),
+                            tlc_dims_text(ctx, b));
+        out->dim[i] = da == 1 ? db : da;
+        if (i > 0 && out->dim[i] == TLC_DIM_N)
+            return tlc_fail_batch(ctx, "broadcasting would move");
+    }
+    return TLC_OK;
+}

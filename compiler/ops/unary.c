@@ -1,5 +1,5 @@
 /* unary.c: elementwise functions of one operand: sigmoid and its piecewise kin, exp, log, sqrt,
- * erf, tanh, power.
+ * erf, tanh, power, and what drops a sign or a fraction.  Floor, ceil and round have no gradient.
  *
  * Gradients are written with operators that exist; where a function tells its slope from its
  * result (exp, sqrt, sigmoid, tanh), the operand need not be kept.
@@ -60,6 +60,14 @@ static double value_of(tlc_op op, const tlc_unary_attrs *a, double x)
         return erf(x);
     case TLC_OP_TANH:
         return tanh(x);
+    case TLC_OP_ABS:
+        return fabs(x);
+    case TLC_OP_FLOOR:
+        return floor(x);
+    case TLC_OP_CEIL:
+        return ceil(x);
+    case TLC_OP_ROUND:
+        return rint(x);
     default:
         return pow(x, a->alpha);
     }
@@ -209,6 +217,17 @@ static tlc_status backward_pow(tlc_grad *g, const tlc_node *n)
     return tlc_grad_accumulate(g, n->in[0], d);
 }
 
+/* dy where x > 0, less dy where x < 0 */
+static tlc_status backward_abs(tlc_grad *g, const tlc_node *n)
+{
+    tlc_value *dy = tlc_grad_of_result(g, n), *x = n->in[0], *above, *below;
+    TLC_TRY(emit(g, TLC_OP_RELU_GRAD, dy, x, &above));
+    TLC_TRY(times(g, x, -1, &below));
+    TLC_TRY(emit(g, TLC_OP_RELU_GRAD, dy, below, &below));
+    TLC_TRY(emit(g, TLC_OP_SUB, above, below, &above));
+    return tlc_grad_accumulate(g, x, above);
+}
+
 /* --- descriptors ---------------------------------------------------------------- */
 
 #define PLAIN_OP(name, grad)                \
@@ -233,6 +252,10 @@ PLAIN_OP(exp, backward_exp);
 PLAIN_OP(log, backward_log);
 PLAIN_OP(sqrt, backward_sqrt);
 PLAIN_OP(erf, backward_erf);
+PLAIN_OP(abs, backward_abs);
+PLAIN_OP(floor, NULL);
+PLAIN_OP(ceil, NULL);
+PLAIN_OP(round, NULL);
 ATTRS_OP(hard_sigmoid, hard_sigmoid_attrs, backward_hard_sigmoid);
 ATTRS_OP(leaky_relu, leaky_relu_attrs, backward_leaky_relu);
 ATTRS_OP(elu, elu_attrs, backward_elu);

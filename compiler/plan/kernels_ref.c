@@ -141,7 +141,8 @@ static tlc_value without_front(const tlc_value *v, const tlc_shape *y)
 
 static void binary_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    static const char *const names[] = { "TLK_ADD", "TLK_SUB", "TLK_MUL", "TLK_DIV" };
+    static const char *const names[] = { "TLK_ADD", "TLK_SUB", "TLK_MUL",
+                                         "TLK_DIV", "TLK_MIN", "TLK_MAX" };
     const tlc_shape *y = &n->out[0]->shape;
     tlc_shape p = picture(y);
     tlc_value a = without_front(n->in[0], y), b = without_front(n->in[1], y);
@@ -156,6 +157,34 @@ static void binary_literal(tlc_cwriter *w, const tlc_node *n)
     tlc_w(w, ", .picture_a = %" PRId64 ", .picture_b = %" PRId64 " }", picture_a, picture_b);
 }
 REF_KERNEL(binary, serves_all);
+
+/* `stride` and `picture` of one operand of where. */
+static void w_where_operand(tlc_cwriter *w, const char *of, const tlc_value *v, const tlc_shape *y)
+{
+    tlc_value own = without_front(v, y);
+    int64_t stride[TLC_MAX_RANK], apart;
+    broadcast(&own, y, stride, &apart);
+    tlc_w(w, ", .%s = { .picture = %" PRId64, of, apart);
+    w_list(w, "stride", stride, y->rank - batch_axes(y));
+    tlc_w(w, " }");
+}
+
+static void where_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    static const char *const names[] = { "c", "a", "b" };
+    const tlc_shape *y = &n->out[0]->shape;
+    tlc_shape p = picture(y);
+    tlc_w(w, "{ .batch = %" PRId64 ", .rank = %d", picture_batch(y), p.rank);
+    w_list(w, "dim", p.dim, p.rank);
+    for (int i = 0; i < 3; ++i)
+        w_where_operand(w, names[i], n->in[i], y);
+    tlc_w(w, " }");
+}
+static bool serves_where(const tlc_node *n)
+{
+    return tlc_is_float(n->out[0]->type);
+}
+REF_KERNEL(where, serves_where);
 
 /* The mask is drawn by sample: without n the leading axis is the samples'. */
 static void dropout_literal(tlc_cwriter *w, const tlc_node *n)

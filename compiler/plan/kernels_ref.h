@@ -128,8 +128,8 @@ static inline const char *w_bool(bool b)
 static inline void w_resize(tlc_cwriter *w, const tlc_resize_attrs *a, const tlc_value *x_value,
                             const tlc_value *y_value)
 {
-    static const char *const modes[] = { "TLK_HALF_DOWN", "TLK_HALF_UP", "TLK_FLOOR",
-                                         "TLK_CEIL",      "TLK_LINEAR",  "TLK_CUBIC" };
+    static const char *const modes[] = { "HALF_DOWN", "HALF_UP", "FLOOR", "CEIL", "LINEAR",
+                                         "CUBIC" };
     const double numbers[] = { a->step_h, a->offset_h, a->step_w, a->offset_w };
     static const char *const fields[] = { "step_h", "offset_h", "step_w", "offset_w" };
     const int64_t *x = x_value->shape.dim, *y = y_value->shape.dim;
@@ -140,7 +140,7 @@ static inline void w_resize(tlc_cwriter *w, const tlc_resize_attrs *a, const tlc
         tlc_w(w, ", .%s = ", fields[i]);
         w_number(w, numbers[i]);
     }
-    tlc_w(w, ", .mode = %s, .cubic = ", modes[a->mode]);
+    tlc_w(w, ", .mode = TLK_RESAMPLE_%s, .cubic = ", modes[a->mode]);
     w_number(w, a->cubic);
     tlc_w(w, ", .inside = %s }", w_bool(a->inside));
 }

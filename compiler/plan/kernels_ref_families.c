@@ -38,7 +38,8 @@ static void unary_literal(tlc_cwriter *w, const tlc_node *n)
 {
     static const char *const names[] = {
         "TLK_SIGMOID", "TLK_HARD_SIGMOID", "TLK_HARD_SWISH", "TLK_LEAKY_RELU", "TLK_ELU",
-        "TLK_TANH", "TLK_EXP", "TLK_LOG", "TLK_SQRT", "TLK_ERF", "TLK_POW",
+        "TLK_TANH", "TLK_EXP", "TLK_LOG", "TLK_SQRT", "TLK_ERF", "TLK_POW", "TLK_ABS", "TLK_FLOOR",
+        "TLK_CEIL", "TLK_ROUND",
     };
     tlc_w(w, "{ .batch = %" PRId64 ", .elems = %" PRId64 ", .op = %s", batch_of(&n->in[0]->shape),
           tlc_shape_elems(&n->in[0]->shape), names[n->op - TLC_OP_SIGMOID]);

@@ -40,7 +40,7 @@ TLK_DEVICE void tlk_cuda_act_grad_run(const tlk_cuda_act_grad &s, const tlk_cuda
 }
 
 /* a + b, a - b, a * b, a / b with broadcasting: a stride of 0 repeats an element. */
-enum tlk_binary { TLK_ADD, TLK_SUB, TLK_MUL, TLK_DIV };
+enum tlk_binary { TLK_ADD, TLK_SUB, TLK_MUL, TLK_DIV, TLK_MIN, TLK_MAX };
 
 struct tlk_cuda_binary {
     int64_t batch;
@@ -52,7 +52,15 @@ struct tlk_cuda_binary {
 
 TLK_DEVICE float tlk_cuda_apply(tlk_binary op, float a, float b)
 {
-    return op == TLK_ADD ? a + b : op == TLK_SUB ? a - b : op == TLK_MUL ? a * b : a / b;
+    switch (op) {
+    case TLK_ADD: return a + b;
+    case TLK_SUB: return a - b;
+    case TLK_MUL: return a * b;
+    case TLK_DIV: return a / b;
+    case TLK_MIN: return isnan(b) || b < a ? b : a;
+    case TLK_MAX: return isnan(b) || b > a ? b : a;
+    }
+    return 0;
 }
 
 TLK_DEVICE void tlk_cuda_binary_run(const tlk_cuda_binary &s, const tlk_cuda_frame &f,
@@ -71,7 +79,7 @@ TLK_DEVICE void tlk_cuda_binary_run(const tlk_cuda_binary &s, const tlk_cuda_fra
 /* In the order of their rows in ops.def. */
 enum tlk_unary {
     TLK_SIGMOID, TLK_HARD_SIGMOID, TLK_HARD_SWISH, TLK_LEAKY_RELU, TLK_ELU, TLK_TANH, TLK_EXP,
-    TLK_LOG, TLK_SQRT, TLK_ERF, TLK_POW
+    TLK_LOG, TLK_SQRT, TLK_ERF, TLK_POW, TLK_ABS, TLK_FLOOR, TLK_CEIL, TLK_ROUND
 };
 
 struct tlk_cuda_unary {
@@ -100,6 +108,10 @@ TLK_DEVICE float tlk_cuda_unary_value(tlk_unary op, float alpha, float beta, flo
     case TLK_SQRT: return sqrtf(x);
     case TLK_ERF: return erff(x);
     case TLK_POW: return powf(x, alpha);
+    case TLK_ABS: return fabsf(x);
+    case TLK_FLOOR: return floorf(x);
+    case TLK_CEIL: return ceilf(x);
+    case TLK_ROUND: return rintf(x);
     }
     return x;
 }

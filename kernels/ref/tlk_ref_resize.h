@@ -10,12 +10,12 @@
 #include "tlk_ref.h"
 
 typedef enum tlk_resample {
-    TLK_HALF_DOWN,
-    TLK_HALF_UP,
-    TLK_FLOOR,
-    TLK_CEIL,
-    TLK_LINEAR,
-    TLK_CUBIC
+    TLK_RESAMPLE_HALF_DOWN,
+    TLK_RESAMPLE_HALF_UP,
+    TLK_RESAMPLE_FLOOR,
+    TLK_RESAMPLE_CEIL,
+    TLK_RESAMPLE_LINEAR,
+    TLK_RESAMPLE_CUBIC
 } tlk_resample;
 
 /* An item is one channel of one picture.  h, w: of x; oh, ow: of y. */
@@ -51,11 +51,11 @@ static inline int64_t tlk_ref_nearest(tlk_resample mode, double position)
 {
     float at = (float)position;
     switch (mode) {
-    case TLK_HALF_DOWN:
+    case TLK_RESAMPLE_HALF_DOWN:
         return (int64_t)ceilf(at - 0.5f);
-    case TLK_HALF_UP:
+    case TLK_RESAMPLE_HALF_UP:
         return (int64_t)floorf(at + 0.5f);
-    case TLK_CEIL:
+    case TLK_RESAMPLE_CEIL:
         return (int64_t)ceilf(at);
     default:
         return (int64_t)floorf(at);
@@ -74,7 +74,9 @@ static inline double tlk_ref_cubic(double a, double d)
 static inline tlk_ref_taps tlk_ref_resize_taps(tlk_resample mode, double cubic, bool inside,
                                                int64_t extent, double position)
 {
-    tlk_ref_taps t = { .count = mode == TLK_CUBIC ? 4 : mode == TLK_LINEAR ? 2 : 1 };
+    tlk_ref_taps t = { .count = mode == TLK_RESAMPLE_CUBIC    ? 4
+                                : mode == TLK_RESAMPLE_LINEAR ? 2
+                                                              : 1 };
     double before = floor(position), sum = 0;
     int64_t first = (int64_t)before - (t.count == 4);
     if (t.count == 1) {

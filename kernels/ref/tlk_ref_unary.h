@@ -7,7 +7,7 @@
 /* In the order of their rows in ops.def. */
 typedef enum tlk_unary {
     TLK_SIGMOID, TLK_HARD_SIGMOID, TLK_HARD_SWISH, TLK_LEAKY_RELU, TLK_ELU, TLK_TANH, TLK_EXP,
-    TLK_LOG, TLK_SQRT, TLK_ERF, TLK_POW
+    TLK_LOG, TLK_SQRT, TLK_ERF, TLK_POW, TLK_ABS, TLK_FLOOR, TLK_CEIL, TLK_ROUND
 } tlk_unary;
 
 typedef struct tlk_ref_unary {
@@ -52,6 +52,14 @@ static inline double tlk_ref_unary_value(const tlk_ref_unary *s, double x)
         return erf(x);
     case TLK_POW:
         return pow(x, s->alpha);
+    case TLK_ABS:
+        return fabs(x);
+    case TLK_FLOOR:
+        return floor(x);
+    case TLK_CEIL:
+        return ceil(x);
+    case TLK_ROUND:
+        return rint(x);
     }
     return x;
 }

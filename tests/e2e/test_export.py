@@ -75,6 +75,9 @@ def many_operators():
     add("Unsqueeze", const("u", np.int64([1])))
     add("Squeeze", const("s", np.int64([1])))
     add("ReduceMean", axes=[1], keepdims=0)
+    add("Max", const("floor", np.float32(0.1)))
+    add("Min", weight("roof", 12))
+    add("Abs")
     add("Relu")
     add("Gemm", weight("fc.weight", 4, 12), weight("fc.bias", 4), transB=1)
     graph = helper.make_graph(nodes, "many", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 8, 8])],

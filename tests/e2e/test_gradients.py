@@ -57,6 +57,11 @@ CASES = [
     ("mul_scale", (3, 2, 4), (3, 2, 4), "%m : f32[n,3,1,1] = reduce_mean %a {axes=[2,3]} %z = mul %a, %m"),
     ("div", (3, 2, 4), (3, 2, 4), "PARAM:w:3,1,4 %m : f32[3,1,4] = mul %w, %w %d : f32[3,1,4] = add %m, %one %z = div %a, %d"),
     ("div_by_batch", (3, 4), (3, 4), "PARAM:w:3,4 %m : f32[n,3,4] = mul %a, %a %d : f32[n,3,4] = add %m, %one %z = div %w, %d"),
+    ("max", (3, 2, 4), (3, 2, 4), "PARAM:w:2,1 %z = max %a, %w"),
+    ("min", (3, 4), (3, 4), "PARAM:w:3,4 %z = min %w, %a"),
+    ("max_equal", (3, 4), (3, 4), "%z = max %a, %a"),
+    ("abs", (3, 5), (3, 5), "%z = abs %a"),
+    ("where", (3, 2), (3, 2), "PARAM:w:2 %z = where %mask, %a, %w"),
     ("sigmoid", (3, 5), (3, 5), "%z = sigmoid %a"),
     ("tanh", (3, 5), (3, 5), "%z = tanh %a"),
     ("hard_sigmoid", (3, 5), (3, 5), "%z = hard_sigmoid %a {alpha=0.7, beta=0.4}"),
@@ -106,7 +111,7 @@ def declare(word, out):
 
 
 def text(shape, z, ops):
-    out = [f"param %p : f32[{dims((1,) + shape)}] = {values((1,) + shape)}", "const %one : f32[1] = [1]", "const %three : f32[1] = [3]"]
+    out = [f"param %p : f32[{dims((1,) + shape)}] = {values((1,) + shape)}", "const %one : f32[1] = [1]", "const %three : f32[1] = [3]", "const %mask : bool[3,1] = [1, 0, 1]"]
     body = []
     for word in ops.split(" "):
         if ":" in word and word.split(":")[0] in ("PARAM", "CONST", "NORM", "FIXED"):

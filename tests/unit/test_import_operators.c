@@ -1,4 +1,5 @@
-/* test_import_operators.c: what ONNX's operators beyond those of plain classifiers become: Resize. */
+/* test_import_operators.c: what ONNX's operators beyond those of plain classifiers become: Resize,
+ * comparisons, Where. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,6 +139,62 @@ static void test_resize_hostile(void **state)
                 "scales has 3 numbers, 4 wanted");
 }
 
+/* --- comparisons ------------------------------------------------------------- */
+
+/* x [n,3,8,8] reshaped to [0,2,4,-1] where `node` says so of the shape beside [0,3,9,8], else to
+ * [0,3,8,-1]; e, l are that they are equal, less. */
+static net logic_net(pb node)
+{
+    net m = image_net(13);
+    net_node(&m, node_of("Shape", "s", "x", "s"));
+    net_node(&m, node_of("Equal", "e", "s,k", "e"));
+    net_node(&m, node_of("Less", "l", "s,k", "l"));
+    net_node(&m, node);
+    net_node(&m, node_of("Where", "w", "c,a,b", "w"));
+    net_node(&m, node_of("Reshape", "r", "x,w", "y"));
+    net_init(&m, tensor_ints("k", INTS(0, 3, 9, 8)));
+    net_init(&m, tensor_ints("a", INTS(0, 2, 4, -1)));
+    net_init(&m, tensor_ints("b", INTS(0, 3, 8, -1)));
+    return m;
+}
+
+static void test_comparisons(void **state)
+{
+    (void)state;
+    expect(logic_net(node_of("Identity", "i", "e", "c")), "f32[n,2,8,12] = reshape");
+    expect(logic_net(node_of("Greater", "i", "s,k", "c")), "f32[n,3,8,8] = reshape");
+    expect(logic_net(node_of("Identity", "i", "l", "c")), "f32[n,3,4,16] = reshape");
+    expect(logic_net(node_of("GreaterOrEqual", "i", "s,k", "c")), "f32[n,2,8,12] = reshape");
+    expect(logic_net(node_of("LessOrEqual", "i", "s,k", "c")), "f32[n,2,4,24] = reshape");
+    expect(logic_net(node_of("And", "i", "e,l", "c")), "f32[n,3,8,8] = reshape");
+    expect(logic_net(node_of("Or", "i", "e,l", "c")), "f32[n,2,4,24] = reshape");
+    expect(logic_net(node_of("Not", "i", "e", "c")), "f32[n,3,4,16] = reshape");
+    expect_fail(with(vector_net(13), node_of("Equal", "i", "x,x", "y")), TLC_E_UNSUPPORTED,
+                "Equal of values that are not constant");
+    /* nothing is known of n beside 3 */
+    net m = with(with(image_net(13), node_of("Shape", "s", "x", "s")),
+                 node_of("Less", "i", "s,k", "y"));
+    expect_fail(with_init(m, tensor_ints("k", INTS(3, 3, 3, 3))), TLC_E_UNSUPPORTED, "not constant");
+}
+
+static void test_where_min_max(void **state)
+{
+    (void)state;
+    net m = with(vector_net(13), node_of("Where", "w", "c,x,z", "y"));
+    net_init(&m, tensor_raw("c", ELEM_BOOL, 1, (int64_t[]){ 6 },
+                            (unsigned char[]){ 1, 0, 1, 0, 0, 1 }, 6));
+    net_init(&m, float_scalar("z", 3));
+    expect(m, "f32[n,6] = where");
+    m = with(vector_net(13), node_of("Max", "m", "x,z,x", "y"));
+    expect(with_init(m, float_scalar("z", 3)), "max|f32[n,6] = max");
+    expect(with(vector_net(13), node_of("Min", "m", "x,x", "y")), "f32[n,6] = min");
+    expect(with(vector_net(13), node_of("Round", "m", "x", "y")), "f32[n,6] = round");
+    pb mod = node_of("Mod", "m", "x,x", "y");
+    attr_int(&mod, "fmod", 1);
+    expect_fail(with(vector_net(13), mod), TLC_E_UNSUPPORTED, "fmod 1");
+    expect_fail(with(vector_net(13), node_of("Mod", "m", "x,x", "y")), TLC_E_MALFORMED, "a is f32");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +202,8 @@ int main(void)
         cmocka_unit_test(test_resize_sizes),
         cmocka_unit_test(test_resize_refusals),
         cmocka_unit_test(test_resize_hostile),
+        cmocka_unit_test(test_comparisons),
+        cmocka_unit_test(test_where_min_max),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,7 +114,8 @@ static void without_memory(void **state)
 /* Of the operators that stand in @forward, those that no file holds: folded at compile time, or made
  * by passes that come after. */
 static const tlc_op no_form[] = { TLC_OP_GATHER, TLC_OP_SHAPE, TLC_OP_CONSTANT_OF_SHAPE,
-                                  TLC_OP_RELAYOUT };
+                                  TLC_OP_RELAYOUT, TLC_OP_MOD, TLC_OP_EQUAL, TLC_OP_GREATER,
+                                  TLC_OP_AND };
 
 static bool has_no_form(tlc_op op)
 {
