@@ -337,6 +337,13 @@ static bool plain_conv(const tlc_node *n, int64_t *opset)
     return TLC_ATTRS(n, tlc_conv2d_attrs)->act == TLC_ACT_NONE && (n->n_in < 4 || !n->in[3]);
 }
 
+static bool plain_product(const tlc_node *n, int64_t *opset)
+{
+    const tlc_batch_matmul_attrs *t = n->attrs;
+    (void)opset;
+    return !t->trans_a && !t->trans_b;
+}
+
 static bool plain_linear(const tlc_node *n, int64_t *opset)
 {
     (void)opset;
@@ -386,6 +393,7 @@ static const row rows[TLC_OP_COUNT] = {
     [TLC_OP_CONV2D] = { "Conv", 0, write_conv, plain_conv },
     [TLC_OP_LINEAR] = { "Gemm", 0, write_gemm, plain_linear },
     [TLC_OP_MATMUL] = { "MatMul", 0, NULL, NULL },
+    [TLC_OP_BATCH_MATMUL] = { "MatMul", 0, NULL, plain_product },
     [TLC_OP_BATCH_NORM] = { "BatchNormalization", 0, write_batch_norm, NULL },
     [TLC_OP_RELU] = { "Relu", 0, NULL, NULL },
     [TLC_OP_CLIP] = { "Clip", 0, write_clip, NULL },

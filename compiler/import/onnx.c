@@ -4,6 +4,7 @@
 #include "onnx_import.h"
 
 #include "onnx_guard.h"
+#include "onnx_lift.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -355,6 +356,9 @@ static tlc_status read_outputs(tlc_onnx *o)
                             "output does not depend on the input");
         if (!tlc_is_float(v->type))
             return not_float(o, "output", v->type);
+        if (tlc_onnx_is_lifted(o, v))
+            return tlc_fail(o->ctx, TLC_E_UNSUPPORTED, "E_BATCH",
+                            "the batch is not the output's leading dimension");
         tlc_return_add(o->func, v);
     }
     return TLC_OK;

@@ -121,16 +121,30 @@ static tlc_status wrap_axis(const tlc_onnx_node *n, const char *name, int rank, 
     return TLC_OK;
 }
 
+/* The same of a node whose axes are `shifted`: `rank` and `most` are those in the graph. */
+static tlc_status place_axis(const tlc_onnx_node *n, const char *name, int rank, int most,
+                             int64_t *axis)
+{
+    if (!n->shifted)
+        return wrap_axis(n, name, rank, most, axis);
+    TLC_TRY(wrap_axis(n, name, rank - 1, most - 1, axis));
+    if (*axis == n->lift.axis)
+        return tlc_onnx_unsupported(n, "%s along the batch, which is not in front here, is not"
+                                       " supported", n->proto->op_type);
+    ++*axis;
+    return TLC_OK;
+}
+
 tlc_status tlc_onnx_axis(const tlc_onnx_node *n, int64_t fallback, int rank, int most, int64_t *out)
 {
     TLC_TRY(tlc_onnx_int(n, "axis", fallback, INT64_MIN, INT64_MAX, out));
-    return wrap_axis(n, "axis", rank, most, out);
+    return place_axis(n, "axis", rank, most, out);
 }
 
 tlc_status tlc_onnx_wrap_axes(const tlc_onnx_node *n, tlc_ints *axes, int rank)
 {
     for (int i = 0; i < axes->n; ++i) {
-        TLC_TRY(wrap_axis(n, "axes", rank, rank - 1, &axes->v[i]));
+        TLC_TRY(place_axis(n, "axes", rank, rank - 1, &axes->v[i]));
         for (int k = 0; k < i; ++k)
             if (axes->v[k] == axes->v[i])
                 return TLC_ONNX_BAD(n, "axes name axis %" PRId64 " twice", axes->v[i]);

@@ -5,6 +5,7 @@
  *   onnx_external.c bytes in files beside the model
  *   onnx_attr.c     attributes and constant operands of a node
  *   onnx_map.c      the table of operators; onnx_map_*.c the function of each row
+ *   onnx_lift.c     operators over values whose batch is not in front
  *
  * While it runs every global is a `const`, so that folding sees through weights; the last
  * step makes parameters of those that are.
@@ -25,6 +26,14 @@ typedef struct tlc_onnx_name {
     bool defined;                    /* its node has been read */
 } tlc_onnx_name;
 
+/* Of a value whose batch is not in front, alone (onnx_lift.h): dimension `axis` is outer * n * inner;
+ * -1: of a file with one picture. */
+typedef struct tlc_onnx_lift {
+    bool lifted;
+    int axis;
+    int64_t outer, inner;
+} tlc_onnx_lift;
+
 typedef struct tlc_onnx {
     tlc_ctx *ctx;
     tlc_file *file;
@@ -41,6 +50,8 @@ typedef struct tlc_onnx {
     const tlc_value **origin; /* by value id, of a floating initialiser or what is made of one: the
                                * value that it is a copy of, or itself; NULL: no weight */
     size_t cap_origin;
+    tlc_onnx_lift *lift; /* by value id */
+    size_t cap_lift;
     bool *copied; /* by value id: tlc_onnx_copy made one of it */
     size_t cap_copied;
 } tlc_onnx;
@@ -90,6 +101,8 @@ typedef struct tlc_onnx_node {
     const char *place; /* `node 12 "conv1"` */
     tlc_value **in;    /* its operands; NULL: absent */
     int n_in;
+    tlc_onnx_lift lift; /* of its operands, then of its results */
+    bool shifted;       /* axes are one further in the graph than in the file */
 } tlc_onnx_node;
 
 /* onnx.c: read the nodes' operands and results by name. */

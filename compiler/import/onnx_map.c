@@ -1,7 +1,7 @@
 /* onnx_map.c: from a node to its row of the table: operator, operands, attributes, and then
  * the row's own function.
  */
-#include "onnx_map.h"
+#include "onnx_lift.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -122,5 +122,5 @@ tlc_status tlc_onnx_map_node(tlc_onnx_node *n)
     for (size_t i = 0; i < n->proto->n_attribute; ++i)
         TLC_TRY(check_attr(n, i));
     TLC_TRY(match_floats(n));
-    return n->row->map(n);
+    return tlc_onnx_reads_lifted(n) ? tlc_onnx_map_lifted(n) : n->row->map(n);
 }

@@ -283,19 +283,28 @@ static int64_t aligned(const tlc_shape *s, int rank, int axis)
     return own < 0 ? 1 : s->dim[own];
 }
 
-/* `v` repeated as the dimensions of `to` ask: times ones. */
+/* `v` repeated as the dimensions of `to` ask: times ones.  A constant for each picture (a class token)
+ * stays one for all, 1 in front. */
 static tlc_status expand(const tlc_onnx_node *n, tlc_value *v, const tlc_ints *to)
 {
     tlc_shape ones = { .rank = to->n };
     int rank = to->n > v->shape.rank ? to->n : v->shape.rank;
+    bool all_ones = true;
     for (int i = 0; i < to->n; ++i) {
         bool is_batch = aligned(&v->shape, rank, rank - to->n + i) == TLC_DIM_N;
         bool symbol = to->v[i] == TLC_DIM_SYMBOL;
-        if (symbol && !is_batch)
+        bool stands_for_batch = v->kind == TLC_CONST && rank == to->n && i == 0 &&
+                                aligned(&v->shape, rank, 0) == 1;
+        if (symbol && !is_batch && !stands_for_batch)
             return tlc_onnx_unsupported(n, "%s along the batch is not supported", n->row->op);
         if (is_batch && !symbol && to->v[i] != 1 && to->v[i] != n->o->fixed_batch)
             return tlc_onnx_unsupported(n, "%s of the batch is not supported", n->row->op);
-        ones.dim[i] = is_batch ? 1 : to->v[i];
+        ones.dim[i] = is_batch || symbol ? 1 : to->v[i];
+        all_ones = all_ones && ones.dim[i] == 1;
+    }
+    if (all_ones && v->kind == TLC_CONST && ones.rank <= v->shape.rank) {
+        tlc_onnx_define(n, 0, v);
+        return TLC_OK;
     }
     TLC_TRY(tlc_check_shape(n->o->ctx, &ones, "shape"));
     tlc_value *in[] = { v, splat(n, v->type, ones, 1) };
@@ -366,19 +375,48 @@ static tlc_status conv_weight(const tlc_onnx_node *n, const tlc_value *b, tlc_va
     return TLC_OK;
 }
 
-/* [n,h,w,in] times [in,out] is a 1x1 convolution between two transposes. */
-tlc_status tlc_onnx_matmul_map(tlc_onnx_node *n)
+static tlc_status reshape(const tlc_onnx_node *n, tlc_value *x, const tlc_ints *to, tlc_value **out)
+{
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_RESHAPE, &x, 1);
+    TLC_ATTRS(node, tlc_reshape_attrs)->shape = *to;
+    return tlc_onnx_step(n, node, out);
+}
+
+/* A value of rank 4 is taken as the map that it is, any other as one of width 1. */
+tlc_status tlc_onnx_conv_last(tlc_onnx_node *n, tlc_value *w, tlc_value *bias)
 {
     static const int64_t to_front[] = { 0, 3, 1, 2 }, to_back[] = { 0, 2, 3, 1 };
-    const tlc_value *x = n->in[0], *b = n->in[1];
-    tlc_value *v, *w;
-    if (b->type != TLC_F32 || x->type != TLC_F32 || x->shape.dim[3] != b->shape.dim[0])
-        return tlc_fail(n->o->ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s and %s do not multiply",
-                        tlc_type_text(n->o->ctx, x), tlc_type_text(n->o->ctx, b));
-    TLC_TRY(tlc_onnx_step(n, permute(n, n->in[0], to_front), &v));
-    TLC_TRY(conv_weight(n, b, &w));
-    tlc_node *node = tlc_onnx_add(n, TLC_OP_CONV2D, (tlc_value *[]){ v, w }, 2);
+    const tlc_shape x = n->in[0]->shape;
+    int64_t in = x.dim[x.rank - 1];
+    tlc_ints map = { .n = 4, .v = { TLC_DIM_N, tlc_shape_elems(&x) / in, 1, in } };
+    tlc_ints back = { .n = x.rank };
+    tlc_value *v = n->in[0];
+    for (int i = 0; i < x.rank; ++i)
+        back.v[i] = i + 1 < x.rank ? x.dim[i] : w->shape.dim[0];
+    if (x.rank != 4)
+        TLC_TRY(reshape(n, v, &map, &v));
+    TLC_TRY(tlc_onnx_step(n, permute(n, v, to_front), &v));
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_CONV2D, (tlc_value *[]){ v, w, bias }, 3);
     TLC_ATTRS(node, tlc_conv2d_attrs)->groups = 1;
     TLC_TRY(tlc_onnx_step(n, node, &v));
-    return tlc_onnx_finish(n, permute(n, v, to_back));
+    node = permute(n, v, to_back);
+    if (x.rank == 4)
+        return tlc_onnx_finish(n, node);
+    TLC_TRY(tlc_onnx_step(n, node, &v));
+    TLC_TRY(reshape(n, v, &back, &v));
+    tlc_onnx_define(n, 0, v);
+    return TLC_OK;
+}
+
+/* [n,..,in] times [in,out] */
+tlc_status tlc_onnx_matmul_map(tlc_onnx_node *n)
+{
+    const tlc_value *x = n->in[0], *b = n->in[1];
+    tlc_value *w;
+    if (b->type != TLC_F32 || x->type != TLC_F32 ||
+        x->shape.dim[x->shape.rank - 1] != b->shape.dim[0])
+        return tlc_fail(n->o->ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s and %s do not multiply",
+                        tlc_type_text(n->o->ctx, x), tlc_type_text(n->o->ctx, b));
+    TLC_TRY(conv_weight(n, b, &w));
+    return tlc_onnx_conv_last(n, w, NULL);
 }

@@ -262,15 +262,25 @@ tlc_status tlc_onnx_map_gemm(tlc_onnx_node *n)
     if (trans_a)
         return tlc_onnx_unsupported(n, "Gemm with transA 1 is not supported");
     TLC_TRY(gemm_weight(n, trans_b, alpha, &in[1]));
-    TLC_TRY(check_gemm(n, in[1]));
+    bool rows = n->in[0]->shape.rank == 3; /* lifted: rows of each picture */
+    if (!rows)
+        TLC_TRY(check_gemm(n, in[1]));
     TLC_TRY(gemm_bias(n, in[1]->shape.dim[0], beta, &in[2]));
-    return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_LINEAR, in, 3));
+    if (!rows)
+        return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_LINEAR, in, 3));
+    tlc_node *w = tlc_onnx_add(n, TLC_OP_UNSQUEEZE, &in[1], 1);
+    TLC_ATTRS(w, tlc_axes_attrs)->axes = (tlc_ints){ .n = 2, .v = { 2, 3 } };
+    TLC_TRY(tlc_onnx_step(n, w, &in[1]));
+    return tlc_onnx_conv_last(n, in[1], in[2]);
 }
 
 tlc_status tlc_onnx_map_matmul(tlc_onnx_node *n)
 {
+    const tlc_shape *a = &n->in[0]->shape, *b = &n->in[1]->shape;
+    if (tlc_shape_has_n(a) && tlc_shape_has_n(b) && a->rank > 2)
+        return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_BATCH_MATMUL, n->in, 2));
     TLC_TRY(tlc_onnx_want_const(n, 1, "B"));
-    if (n->in[0]->shape.rank == 4 && n->in[1]->shape.rank == 2)
+    if (a->rank > 2 && tlc_shape_has_n(a) && b->rank == 2)
         return tlc_onnx_matmul_map(n);
     for (int i = 0; i < 2; ++i)
         if (n->in[i]->shape.rank != 2)

@@ -1,5 +1,5 @@
 /* onnx_map_shapes.c: operators that move data or compute with shapes. */
-#include "onnx_map.h"
+#include "onnx_lift.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -259,11 +259,15 @@ static tlc_status finish_as_strided(const tlc_onnx_node *n)
 tlc_status tlc_onnx_map_reshape(tlc_onnx_node *n)
 {
     tlc_ints to;
+    bool allow_zero;
     TLC_TRY(tlc_onnx_const_ints(n, 1, "shape", &to));
     if (to.n > TLC_MAX_RANK)
         return tlc_over_limit(n->o->ctx, TLB_LIMIT_RANK, to.n);
     if (begins_as_strided(n, &to))
         return begin_as_strided(n);
+    TLC_TRY(tlc_onnx_bool(n, "allowzero", false, &allow_zero));
+    if (tlc_onnx_lifts_reshape(n, &to, allow_zero))
+        return tlc_onnx_map_lifted(n);
     TLC_TRY(resolve_reshape(n, &to));
     if (to.n == 2 && to.v[0] == TLC_DIM_N && n->in[0]->shape.rank > 2)
         return finish_flatten(n, 1);
@@ -282,6 +286,8 @@ tlc_status tlc_onnx_map_transpose(tlc_onnx_node *n)
         perm.v[i] = rank - 1 - i;
     if (tlc_onnx_attr(n, "perm"))
         TLC_TRY(tlc_onnx_ints(n, "perm", rank, 0, 0, &perm));
+    if (rank > 0 && perm.v[0] != 0 && tlc_shape_has_n(&n->in[0]->shape) && tlc_onnx_can_lift(n->o))
+        return tlc_onnx_map_lifted(n);
     tlc_node *node = tlc_onnx_add(n, TLC_OP_TRANSPOSE, n->in, 1);
     TLC_ATTRS(node, tlc_perm_attrs)->perm = perm;
     return tlc_onnx_finish(n, node);
@@ -320,6 +326,49 @@ tlc_status tlc_onnx_map_unsqueeze(tlc_onnx_node *n)
 
 /* --- Concat, Slice, Gather, Shape ---------------------------------------- */
 
+/* Is the same constant to be joined to every picture (a class token)? */
+static bool joins_constant(const tlc_onnx_node *n, int axis)
+{
+    bool pictures = false, constants = false;
+    for (int i = 0; i < n->n_in; ++i) {
+        const tlc_value *v = n->in[i];
+        bool has_n = v && tlc_shape_has_n(&v->shape);
+        pictures = pictures || has_n;
+        constants = constants || (v && !has_n && tlc_is_float(v->type) && v->shape.rank > 0 &&
+                                  v->shape.dim[0] == 1);
+    }
+    return pictures && constants && axis > 0;
+}
+
+/* Each operand among zeros in the others' places, and their sum, which broadcasts. */
+static tlc_status join_by_sum(const tlc_onnx_node *n, int axis)
+{
+    int64_t total = 0, before = 0;
+    tlc_value *sum = NULL;
+    for (int i = 0; i < n->n_in; ++i) {
+        if (!n->in[i] || n->in[i]->shape.rank != n->in[0]->shape.rank)
+            return TLC_ONNX_BAD(n, "operand %d has another rank", i);
+        if (__builtin_add_overflow(total, n->in[i]->shape.dim[axis], &total) || total > INT32_MAX)
+            return TLC_ONNX_BAD(n, "axis %d has over %d elements", axis, INT32_MAX);
+    }
+    for (int i = 0; i < n->n_in; ++i) {
+        tlc_value *v = n->in[i];
+        int rank = v->shape.rank;
+        tlc_node *pad = tlc_onnx_add(n, TLC_OP_PAD, &v, 1);
+        tlc_ints *pads = &TLC_ATTRS(pad, tlc_pad_attrs)->pads;
+        *pads = (tlc_ints){ .n = 2 * rank };
+        pads->v[axis] = before;
+        before += v->shape.dim[axis];
+        pads->v[rank + axis] = total - before;
+        TLC_TRY(tlc_onnx_step(n, pad, &v));
+        if (sum)
+            TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, TLC_OP_ADD, (tlc_value *[]){ sum, v }, 2), &v));
+        sum = v;
+    }
+    tlc_onnx_define(n, 0, sum);
+    return TLC_OK;
+}
+
 /* More operands than concat takes are joined in turns. */
 tlc_status tlc_onnx_map_concat(tlc_onnx_node *n)
 {
@@ -330,6 +379,8 @@ tlc_status tlc_onnx_map_concat(tlc_onnx_node *n)
     if (!tlc_onnx_attr(n, "axis"))
         return TLC_ONNX_BAD(n, "axis is absent");
     TLC_TRY(tlc_onnx_axis(n, 0, rank, rank - 1, &axis));
+    if (joins_constant(n, (int)axis))
+        return join_by_sum(n, (int)axis);
     for (;;) {
         int n_in = 0;
         if (joined)
@@ -391,7 +442,7 @@ static tlc_status resolve_slice(const tlc_onnx_node *n, int64_t start, int64_t e
                     (n->o->fixed_batch && end >= n->o->fixed_batch));
         return all ? TLC_OK : tlc_onnx_unsupported(n, "Slice of the batch is not supported");
     }
-    if (start == TLC_DIM_SYMBOL || end == TLC_DIM_SYMBOL)
+    if (tlc_dim_multiple(start) || tlc_dim_multiple(end))
         return tlc_onnx_unsupported(n, "Slice bound that is the batch is not supported");
     out->starts.v[axis] = clamp(start < 0 ? start + size : start, 0, size - back);
     out->ends.v[axis] = clamp(end < 0 ? end + size : end, -back, size - back);
@@ -426,35 +477,91 @@ tlc_status tlc_onnx_map_slice(tlc_onnx_node *n)
     return tlc_onnx_finish(n, node);
 }
 
+/* An index that counts from the front. */
+static tlc_status read_index(const tlc_onnx_node *n, int64_t i, int64_t extent, int64_t *out)
+{
+    *out = tlc_data_i64(n->in[1], i);
+    if (*out < -extent || *out >= extent)
+        return TLC_ONNX_BAD(n, "indices[%" PRId64 "] is %" PRId64 ", %" PRId64 " to %" PRId64
+                            " allowed", i, *out, -extent, extent - 1);
+    *out += *out < 0 ? extent : 0;
+    return TLC_OK;
+}
+
+/* The slice's start, end and step along `axis`. */
+static tlc_status read_steps(const tlc_onnx_node *n, int axis, tlc_slice_attrs *a)
+{
+    int64_t extent = n->in[0]->shape.dim[axis], count = tlc_shape_elems(&n->in[1]->shape);
+    int64_t first, last, step = 1;
+    if (n->in[1]->shape.rank > 1 || count < 1)
+        return tlc_onnx_unsupported(n, "Gather by %s is not supported: one index or evenly spaced ones",
+                                    tlc_type_text(n->o->ctx, n->in[1]));
+    TLC_TRY(read_index(n, 0, extent, &first));
+    last = first;
+    for (int64_t i = 1; i < count; ++i) {
+        int64_t index;
+        TLC_TRY(read_index(n, i, extent, &index));
+        step = i == 1 ? index - first : step;
+        if (step == 0 || index - last != step)
+            return tlc_onnx_unsupported(n, "Gather by indices that are not evenly spaced is not"
+                                           " supported");
+        last = index;
+    }
+    a->starts.v[axis] = first;
+    a->ends.v[axis] = last + (step > 0 ? 1 : -1);
+    a->steps.v[axis] = step;
+    return TLC_OK;
+}
+
+tlc_status tlc_onnx_gather_steps(const tlc_onnx_node *n, int axis)
+{
+    if (n->in[0]->shape.dim[axis] == TLC_DIM_N)
+        return tlc_onnx_unsupported(n, "Gather of the batch is not supported");
+    tlc_node *node = tlc_onnx_add(n, TLC_OP_SLICE, n->in, 1);
+    slice_all(&n->in[0]->shape, node->attrs);
+    TLC_TRY(read_steps(n, axis, node->attrs));
+    if (n->in[1]->shape.rank == 1)
+        return tlc_onnx_finish(n, node);
+    tlc_value *v;
+    TLC_TRY(tlc_onnx_step(n, node, &v));
+    node = tlc_onnx_add(n, TLC_OP_SQUEEZE, &v, 1);
+    TLC_ATTRS(node, tlc_axes_attrs)->axes = (tlc_ints){ .n = 1, .v = { axis } };
+    return tlc_onnx_finish(n, node);
+}
+
 tlc_status tlc_onnx_map_gather(tlc_onnx_node *n)
 {
     int rank = n->in[0]->shape.rank;
     int64_t axis;
-    if (n->in[0] != n->o->flat_picture)
-        TLC_TRY(tlc_onnx_want_const(n, 0, "data"));
     TLC_TRY(tlc_onnx_want_const(n, 1, "indices"));
     TLC_TRY(tlc_onnx_axis(n, 0, rank, rank - 1, &axis));
     if (n->in[0] == n->o->flat_picture && axis == 0)
         return finish_as_strided(n);
-    TLC_TRY(tlc_onnx_want_const(n, 0, "data"));
+    if (n->in[0]->kind != TLC_CONST)
+        return tlc_onnx_gather_steps(n, (int)axis);
     tlc_node *node = tlc_onnx_add(n, TLC_OP_GATHER, n->in, 2);
     TLC_ATTRS(node, tlc_axis_attrs)->axis = axis;
     return tlc_onnx_finish(n, node);
 }
 
-tlc_status tlc_onnx_map_shape(tlc_onnx_node *n)
+tlc_status tlc_onnx_part_of_shape(const tlc_onnx_node *n, tlc_value *v)
 {
-    int64_t rank = n->in[0]->shape.rank, start, end;
-    tlc_value *v;
+    int64_t rank = v->shape.dim[0], start, end;
     TLC_TRY(tlc_onnx_int(n, "start", 0, INT64_MIN, INT64_MAX, &start));
     TLC_TRY(tlc_onnx_int(n, "end", rank, INT64_MIN, INT64_MAX, &end));
-    TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, TLC_OP_SHAPE, n->in, 1), &v));
     tlc_node *part = tlc_onnx_add(n, TLC_OP_SLICE, &v, 1);
     tlc_slice_attrs *a = part->attrs;
     slice_all(&v->shape, a);
     a->starts.v[0] = clamp(start < 0 ? start + rank : start, 0, rank);
     a->ends.v[0] = clamp(end < 0 ? end + rank : end, a->starts.v[0], rank);
     return tlc_onnx_finish(n, part);
+}
+
+tlc_status tlc_onnx_map_shape(tlc_onnx_node *n)
+{
+    tlc_value *v;
+    TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, TLC_OP_SHAPE, n->in, 1), &v));
+    return tlc_onnx_part_of_shape(n, v);
 }
 
 /* --- Cast, Constant, ConstantOfShape ------------------------------------- */

@@ -197,12 +197,12 @@ static void copy_typed(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int
         memcpy(to, from[x->elem->field], bytes);
 }
 
-/* -2^63 stands for the batch in constants.  In a file it can only mean "as far back as there
- * is" (Slice), and -2^63 + 1 says the same. */
+/* -2^63 and some numbers below -2^62 stand for multiples of the batch in constants.  In a file they
+ * can only mean "as far back as there is" (Slice), and -2^63 + 1 says the same. */
 static void replace_symbol(int64_t *v, int64_t n)
 {
     for (int64_t i = 0; i < n; ++i)
-        if (v[i] == TLC_DIM_SYMBOL)
+        if (tlc_dim_multiple(v[i]))
             v[i] = TLC_DIM_SYMBOL + 1;
 }
 

@@ -422,3 +422,17 @@ int64_t tlc_data_i64(const tlc_value *v, int64_t i)
         return (int64_t)tlc_data_f64(v, i);
     }
 }
+
+static const int64_t times_none = INT64_MIN / 2;
+
+int64_t tlc_dim_times(int64_t k)
+{
+    return k == 1 ? TLC_DIM_SYMBOL : times_none - k;
+}
+
+int64_t tlc_dim_multiple(int64_t x)
+{
+    if (x == TLC_DIM_SYMBOL)
+        return 1;
+    return x <= times_none - 2 && x >= times_none - TLC_DIM_TIMES_MOST ? times_none - x : 0;
+}

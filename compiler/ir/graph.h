@@ -209,5 +209,10 @@ const void *tlc_data_bytes(tlc_arena *arena, const tlc_value *v);
 int64_t tlc_data_i64(const tlc_value *v, int64_t i);
 /* In constants of shape arithmetic this value stands for the batch size `n`. */
 #define TLC_DIM_SYMBOL INT64_MIN
+/* ... and this for `k` times it, 1 <= k <= TLC_DIM_TIMES_MOST; files have no such numbers. */
+#define TLC_DIM_TIMES_MOST INT32_MAX
+int64_t tlc_dim_times(int64_t k);
+/* Of which multiple of the batch `x` is the symbol; 0: it is a number. */
+int64_t tlc_dim_multiple(int64_t x);
 
 #endif

@@ -63,15 +63,28 @@ static bool compute_i64(tlc_op op, int64_t a, int64_t b, int64_t *out)
     }
 }
 
-/* The batch plus 0, minus 0, times 1 or over 1 is the batch; nothing else is known of it. */
-static bool keeps_symbol(tlc_op op, int64_t a, int64_t b)
+/* The batch's multiples times a number, over one that divides them, plus 0, minus 0; nothing else
+ * is known of them. */
+static bool compute_symbol(tlc_op op, int64_t a, int64_t b, int64_t *out)
 {
-    int64_t neutral = op == TLC_OP_MUL || op == TLC_OP_DIV ? 1 : 0;
-    bool commutes = op == TLC_OP_ADD || op == TLC_OP_MUL;
-    if (op == TLC_OP_MIN || op == TLC_OP_MAX)
-        return a == b;
-    return (a == TLC_DIM_SYMBOL && b == neutral) ||
-           (commutes && b == TLC_DIM_SYMBOL && a == neutral);
+    int64_t times = tlc_dim_multiple(a), k = b;
+    if (!times && (op == TLC_OP_ADD || op == TLC_OP_MUL)) {
+        times = tlc_dim_multiple(b);
+        k = a;
+    }
+    *out = a;
+    if (a == b && (op == TLC_OP_MIN || op == TLC_OP_MAX))
+        return true;
+    if (!times || tlc_dim_multiple(k))
+        return false;
+    if (op == TLC_OP_MUL && (k < 1 || k > TLC_DIM_TIMES_MOST / times))
+        return false;
+    if (op == TLC_OP_DIV && (k < 1 || times % k))
+        return false;
+    if ((op == TLC_OP_ADD || op == TLC_OP_SUB) && k != 0)
+        return false;
+    *out = tlc_dim_times(op == TLC_OP_MUL ? times * k : op == TLC_OP_DIV ? times / k : times);
+    return op != TLC_OP_MIN && op != TLC_OP_MAX;
 }
 
 static tlc_status fold_integer(tlc_ctx *ctx, const tlc_folded *f, int64_t i, int64_t a, int64_t b,
@@ -79,9 +92,9 @@ static tlc_status fold_integer(tlc_ctx *ctx, const tlc_folded *f, int64_t i, int
 {
     tlc_op op = f->node->op;
     int64_t result;
-    if (f->type == TLC_I64 && (a == TLC_DIM_SYMBOL || b == TLC_DIM_SYMBOL)) {
-        *declined = !keeps_symbol(op, a, b);
-        tlc_fold_put_i64(f, i, TLC_DIM_SYMBOL);
+    if (f->type == TLC_I64 && (tlc_dim_multiple(a) || tlc_dim_multiple(b))) {
+        *declined = !compute_symbol(op, a, b, &result);
+        tlc_fold_put_i64(f, i, result);
         return TLC_OK;
     }
     if (op == TLC_OP_DIV && b == 0)

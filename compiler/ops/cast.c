@@ -71,7 +71,7 @@ static tlc_status fold(tlc_ctx *ctx, const tlc_node *n, tlc_value **out)
             continue;
         }
         int64_t value = tlc_data_i64(x, i);
-        bool is_symbol = x->type == TLC_I64 && value == TLC_DIM_SYMBOL;
+        bool is_symbol = x->type == TLC_I64 && tlc_dim_multiple(value);
         TLC_TRY(from_integer(ctx, &f, i, value, is_symbol, &declined));
     }
     if (!declined)

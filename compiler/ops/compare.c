@@ -33,18 +33,17 @@ static int64_t modulo(int64_t a, int64_t b)
 /* False: not known. */
 static bool compare_symbol(tlc_op op, int64_t a, int64_t b, int64_t *out)
 {
-    bool both = a == TLC_DIM_SYMBOL && b == TLC_DIM_SYMBOL;
-    int64_t number = a == TLC_DIM_SYMBOL ? b : a;
-    if ((op != TLC_OP_EQUAL && op != TLC_OP_GREATER) || (!both && number >= 1))
+    int64_t times_a = tlc_dim_multiple(a), times_b = tlc_dim_multiple(b);
+    if (op != TLC_OP_EQUAL && op != TLC_OP_GREATER)
         return false;
-    *out = op == TLC_OP_EQUAL ? both : a == TLC_DIM_SYMBOL && !both;
-    return true;
+    *out = op == TLC_OP_EQUAL ? times_a == times_b : times_a > times_b;
+    return times_a && times_b ? true : (times_a ? b : a) < 1;
 }
 
 static tlc_status compute(tlc_ctx *ctx, const tlc_node *n, int64_t a, int64_t b, int64_t *out,
                           bool *known)
 {
-    if (n->in[0]->type == TLC_I64 && (a == TLC_DIM_SYMBOL || b == TLC_DIM_SYMBOL)) {
+    if (n->in[0]->type == TLC_I64 && (tlc_dim_multiple(a) || tlc_dim_multiple(b))) {
         *known = compare_symbol(n->op, a, b, out);
         return TLC_OK;
     }

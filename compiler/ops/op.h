@@ -65,6 +65,9 @@ typedef struct tlc_linear_attrs {
     double lo, hi;
 } tlc_linear_attrs;
 
+/* batch_matmul: a or b is taken transposed */
+typedef struct tlc_batch_matmul_attrs { bool trans_a, trans_b; } tlc_batch_matmul_attrs;
+
 typedef struct tlc_conv2d_grad_attrs { /* of the conv2d, and the size of what it is the gradient by */
     tlc_ints stride, pad, dilation;
     int64_t groups;

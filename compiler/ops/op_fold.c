@@ -95,7 +95,7 @@ bool tlc_fold_fits(tlc_type t, int64_t x)
 {
     switch (t) {
     case TLC_I64:
-        return x != TLC_DIM_SYMBOL; /* would read back as the batch */
+        return !tlc_dim_multiple(x); /* would read back as the batch */
     case TLC_I32:
         return x >= INT32_MIN && x <= INT32_MAX;
     default:

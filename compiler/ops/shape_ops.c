@@ -61,7 +61,7 @@ static tlc_status read_dims(tlc_ctx *ctx, const tlc_value *shape, tlc_shape *out
     out->rank = (int)shape->shape.dim[0];
     for (int i = 0; i < out->rank; ++i) {
         out->dim[i] = tlc_data_i64(shape, i);
-        if (out->dim[i] == TLC_DIM_SYMBOL)
+        if (tlc_dim_multiple(out->dim[i]))
             return tlc_fail_batch(ctx, "constant_of_shape would grow with");
         if (out->dim[i] < 0)
             return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE",

@@ -49,6 +49,19 @@ static bool serves_matmul(const tlc_node *n)
 }
 REF_KERNEL(matmul, serves_matmul);
 
+static void batch_matmul_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_batch_matmul_attrs *t = TLC_ATTRS(n, tlc_batch_matmul_attrs);
+    const tlc_shape *a = &n->in[0]->shape, *y = &n->out[0]->shape;
+    int first = batch_axes(y), rank = y->rank;
+    tlc_w(w, "{ .batch = %" PRId64 ", .matrices = %" PRId64 ", .rows = %" PRId64
+          ", .inner = %" PRId64 ", .cols = %" PRId64, picture_batch(y),
+          product(y->dim + first, rank - 2 - first), y->dim[rank - 2],
+          a->dim[rank - 1 - t->trans_a], y->dim[rank - 1]);
+    tlc_w(w, ", .trans_a = %s, .trans_b = %s }", w_bool(t->trans_a), w_bool(t->trans_b));
+}
+REF_KERNEL(batch_matmul, serves_all);
+
 static void linear_grad_x_literal(tlc_cwriter *w, const tlc_node *n)
 {
     const int64_t *k = n->in[1]->shape.dim;

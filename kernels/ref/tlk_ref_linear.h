@@ -60,6 +60,33 @@ static inline void tlk_ref_matmul_item(const tlk_ref_matmul *s, int64_t item, in
             (tlk_real)tlk_ref_dot(s->inner, a + item * s->inner, 1, b + col, s->cols);
 }
 
+/* y = a b for each of `matrices` of a picture, either perhaps transposed; an item is a matrix. */
+typedef struct tlk_ref_batch_matmul {
+    int64_t batch, matrices;
+    int rows, inner, cols;
+    bool trans_a, trans_b;
+} tlk_ref_batch_matmul;
+
+static inline int64_t tlk_ref_batch_matmul_items(const tlk_ref_batch_matmul *s, int64_t n)
+{
+    return tlk_ref_pictures(s->batch, n) * s->matrices;
+}
+
+static inline void tlk_ref_batch_matmul_item(const tlk_ref_batch_matmul *s, int64_t item, int64_t n,
+                                             const tlk_real *a, const tlk_real *b, tlk_real *y)
+{
+    (void)n;
+    int64_t next_row = s->trans_a ? 1 : s->inner, along_a = s->trans_a ? s->rows : 1;
+    int64_t next_col = s->trans_b ? s->inner : 1, along_b = s->trans_b ? 1 : s->cols;
+    a += item * s->rows * s->inner;
+    b += item * s->inner * s->cols;
+    y += item * s->rows * s->cols;
+    for (int row = 0; row < s->rows; ++row)
+        for (int col = 0; col < s->cols; ++col)
+            *y++ = (tlk_real)tlk_ref_dot(s->inner, a + row * next_row, along_a, b + col * next_col,
+                                         along_b);
+}
+
 /* dx[n,in] = dy[n,out] w[out,in]; an item is a picture. */
 typedef struct tlk_ref_linear_grad_x {
     int64_t batch;

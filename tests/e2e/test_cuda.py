@@ -20,7 +20,7 @@ CUDA = os.path.join(SOURCE, "tests/cuda")
 FAKE = os.path.join(WORK, "cuda_fake")
 LOG = os.path.join(WORK, "cuda_compiled")
 HOST_ALONE = {"resize": "resize", "resize_nearest": "resize", "resize_cubic": "resize", "resize_inside": "resize",
-              "where": "where"}  # case, operator
+              "where": "where", "batch_matmul": "batch_matmul", "batch_matmul_square": "batch_matmul", "batch_matmul_both": "batch_matmul"}  # case, operator
 SHORT = ["conv2d_groups", "batch_norm_train"]
 # Planes large enough that the sums of the weights' gradients are cut in parts (split_sums): 3 of 195 windows; 3 of 208.
 PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %w {pad=[1,1,1,1]}"),

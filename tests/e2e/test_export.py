@@ -68,6 +68,9 @@ def many_operators():
     add("LayerNormalization", weight("ln.weight", 12), weight("ln.bias", 12), axis=-1)
     add("Softmax", axis=3)
     add("Reshape", const("shape", np.int64([0, -1, 12])))
+    rows = at[0]
+    add("Transpose", perm=[0, 2, 1])
+    add("MatMul", rows)
     add("Add", weight("plus", 1, 12))
     add("Mul", weight("times", 12))
     add("Sub", weight("minus", 12))

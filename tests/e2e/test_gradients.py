@@ -24,6 +24,11 @@ CASES = [
     ("conv2d_frozen", (2, 5, 5), (3, 5, 5), "CONST:w:3,2,3,3 %z = conv2d %a, %w {pad=[1,1,1,1]}"),
     ("linear", (6,), (5,), "PARAM:w:5,6 PARAM:b:5 %z = linear %a, %w, %b"),
     ("matmul", (6,), (5,), "PARAM:w:6,5 %z = matmul %a, %w"),
+    ("batch_matmul", (2, 3, 4), (2, 3, 5), "PARAM:w:2,4,5 %m : f32[n,2,4,3] = transpose %a {perm=[0,1,3,2]} %b : f32[n,2,4,1] = reduce_mean %m {axes=[3]} "
+     "%c : f32[n,2,4,5] = mul %b, %w %z = batch_matmul %a, %c"),
+    ("batch_matmul_square", (2, 3, 4), (2, 3, 3), "%z = batch_matmul %a, %a {trans_b=true}"),
+    ("batch_matmul_both", (2, 3, 4), (2, 4, 3), "%m : f32[n,2,4,3] = transpose %a {perm=[0,1,3,2]} %b : f32[n,2,3,3] = batch_matmul %a, %m "
+     "%z = batch_matmul %a, %b {trans_a=true, trans_b=true}"),
     ("batch_norm_train", (3, 4, 3), (3, 4, 3), "NORM:bn:3 %z = batch_norm %a, %bn.weight, %bn.bias, %bn.mean, %bn.var {epsilon=0.001}"),
     ("batch_norm_rows", (5,), (5,), "NORM:bn:5 %z = batch_norm %a, %bn.weight, %bn.bias, %bn.mean, %bn.var"),
     ("batch_norm_frozen", (3, 4, 3), (3, 4, 3), "NORM:bn:3 %z = batch_norm %a, %bn.weight, %bn.bias, %bn.mean, %bn.var {epsilon=0.01}"),

@@ -97,7 +97,14 @@ static const fold_case cases[] = {
     { "div", "c@i64:1=n c@i64:1=1", NULL, "i64:1=n" },
     { "sub", "c@i64:1=0 c@i64:1=n", NULL, NULL },
     { "div", "c@i64:1=1 c@i64:1=n", NULL, NULL },
-    { "mul", "c@i64:2=3,n c@i64:1=2", NULL, NULL },
+    /* k n, k at least 2, is -2^62 - k */
+    { "mul", "c@i64:2=3,n c@i64:1=2", NULL, "i64:2=6,-4611686018427387906" },
+    { "mul", "c@i64:1=-4611686018427387906 c@i64:1=3", NULL, "i64:1=-4611686018427387910" },
+    { "div", "c@i64:1=-4611686018427387910 c@i64:2=3,6", NULL, "i64:2=-4611686018427387906,n" },
+    { "div", "c@i64:1=-4611686018427387910 c@i64:1=4", NULL, NULL },
+    { "mul", "c@i64:1=n c@i64:1=-2", NULL, NULL },
+    { "mul", "c@i64:1=n c@i64:1=4294967296", NULL, NULL },
+    { "equal", "c@i64:3=-4611686018427387906,n,-1 c@i64:1=-4611686018427387906", NULL, "bool:3=1,0,0" },
     { "add", "c@i64:2=n,3 c@i64:1=1", NULL, NULL },
     { "div", "c@i64:1=n c@i64:1=0", NULL, NULL },
     /* conversion */

@@ -1,5 +1,5 @@
 /* test_import_operators.c: what ONNX's operators beyond those of plain classifiers become: Resize,
- * comparisons, Where. */
+ * comparisons, Where, attention. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,6 +195,107 @@ static void test_where_min_max(void **state)
     expect_fail(with(vector_net(13), node_of("Mod", "m", "x,x", "y")), TLC_E_MALFORMED, "a is f32");
 }
 
+/* --- a batch that is not in front ------------------------------------------------ */
+
+/* x [n,4,6] as [4,n,6]; then `node`. */
+static net moved_net(int64_t batch, pb node)
+{
+    net m = input_net(13, 3, (int64_t[]){ batch, 4, 6 });
+    pb swap = node_of("Transpose", "t", "x", "m");
+    attr_ints(&swap, "perm", INTS(1, 0, 2));
+    net_node(&m, swap);
+    net_node(&m, node);
+    net_init(&m, tensor_ints("heads", INTS(4, -1, 3)));
+    net_init(&m, tensor_ints("rows", INTS(-1, 6)));
+    net_init(&m, tensor_ints("mixed", INTS(-1, 3)));
+    net_init(&m, tensor_ints("back", INTS(4, -1, 6)));
+    net_init(&m, tensor_ramp("w", 2, (int64_t[]){ 6, 6 }, 0, 1));
+    return m;
+}
+
+static net swapped_back(net m, const char *of)
+{
+    pb swap = node_of("Transpose", "u", of, "y");
+    attr_ints(&swap, "perm", INTS(1, 0, 2));
+    return with(m, swap);
+}
+
+/* Two heads: [4,n,6], [4,2n,3], [2n,4,3] and its products; back to [n,4,6]. */
+static net attention_net(int64_t batch)
+{
+    net m = moved_net(batch, node_of("Reshape", "h", "m,heads", "h"));
+    pb swap = node_of("Transpose", "s", "h", "q"), turn = node_of("Transpose", "k", "h", "k");
+    attr_ints(&swap, "perm", INTS(1, 0, 2));
+    attr_ints(&turn, "perm", INTS(1, 2, 0));
+    net_node(&m, swap);
+    net_node(&m, turn);
+    net_node(&m, node_of("MatMul", "qk", "q,k", "qk"));
+    net_node(&m, node_of("Softmax", "p", "qk", "p"));
+    net_node(&m, node_of("MatMul", "pq", "p,q", "v"));
+    swap = node_of("Transpose", "b", "v", "b");
+    attr_ints(&swap, "perm", INTS(1, 0, 2));
+    net_node(&m, swap);
+    net_node(&m, node_of("Reshape", "r", "b,rows", "r"));
+    net_node(&m, node_of("MatMul", "o", "r,w", "o"));
+    net_node(&m, node_of("Reshape", "g", "o,back", "g"));
+    return swapped_back(m, "g");
+}
+
+static void test_moved_batch(void **state)
+{
+    (void)state;
+    expect(attention_net(-1), "f32[n,2,4,4] = batch_matmul|softmax|f32[n,2,4,3] = batch_matmul"
+                              "|conv2d|f32[n,4,6] = reshape");
+    /* one picture: a function that is applied to each */
+    net m = moved_net(1, node_of("Softmax", "s", "m", "s"));
+    attr_int(&m.node[1], "axis", 1);
+    expect(swapped_back(m, "s"), "softmax|f32[n,4,6] = reshape");
+    expect(swapped_back(moved_net(-1, node_of("Add", "a", "m,m", "a")), "a"),
+           "f32[n,4,1,6] = add|f32[n,4,6] = reshape");
+}
+
+static void test_moved_batch_refused(void **state)
+{
+    (void)state;
+    net m = moved_net(-1, node_of("Softmax", "s", "m", "s"));
+    attr_int(&m.node[1], "axis", 1);
+    expect_fail(swapped_back(m, "s"), TLC_E_UNSUPPORTED, "Softmax along the batch");
+    expect_fail(moved_net(-1, node_of("Identity", "i", "m", "y")), TLC_E_UNSUPPORTED,
+                "the batch is not the output's leading dimension");
+    m = moved_net(-1, node_of("Reshape", "r", "m,rows", "r"));
+    net_node(&m, node_of("Reshape", "q", "r,mixed", "y"));
+    net_node(&m, node_of("Add", "a", "m,r", "z"));
+    expect_fail(m, TLC_E_UNSUPPORTED, "Add of values with the batch in different places");
+    expect_fail(moved_net(-1, node_of("Gather", "g", "x,heads", "y")), TLC_E_UNSUPPORTED,
+                "Gather of the batch");
+    pb squeeze = node_of("GlobalAveragePool", "p", "m", "y");
+    expect_fail(moved_net(-1, squeeze), TLC_E_UNSUPPORTED, "GlobalAveragePool over the batch");
+    m = moved_net(-1, node_of("Reshape", "r", "m,fixed", "y"));
+    expect_fail(with_init(m, tensor_ints("fixed", INTS(4, 6, 1))), TLC_E_UNSUPPORTED,
+                "parts or mixes pictures");
+    m = moved_net(-1, node_of("Reshape", "r", "m,parted", "y"));
+    expect_fail(with_init(m, tensor_ints("parted", INTS(3, -1, 8))), TLC_E_UNSUPPORTED,
+                "parts or mixes pictures");
+    /* with a fixed batch of 2 nothing says which number is the batch's */
+    expect_fail(moved_net(2, node_of("Identity", "i", "m", "y")), TLC_E_UNSUPPORTED, "batch");
+}
+
+/* A constant before every picture, and one position of it after all. */
+static void test_class_token(void **state)
+{
+    (void)state;
+    net m = input_net(13, 3, (int64_t[]){ -1, 4, 6 });
+    pb join = node_of("Concat", "c", "token,x", "c");
+    attr_int(&join, "axis", 1);
+    net_node(&m, join);
+    pb pick = node_of("Gather", "g", "c,last", "y");
+    attr_int(&pick, "axis", 1);
+    net_node(&m, pick);
+    net_init(&m, tensor_ramp("token", 3, (int64_t[]){ 1, 1, 6 }, 0, 1));
+    net_init(&m, tensor_raw("last", ELEM_INT64, 0, NULL, (int64_t[]){ -1 }, 8));
+    expect(m, "f32[1,5,6] = pad|f32[n,5,6] = pad|f32[n,5,6] = add|f32[n,1,6] = slice|f32[n,6] = squeeze");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +305,9 @@ int main(void)
         cmocka_unit_test(test_resize_hostile),
         cmocka_unit_test(test_comparisons),
         cmocka_unit_test(test_where_min_max),
+        cmocka_unit_test(test_moved_batch),
+        cmocka_unit_test(test_moved_batch_refused),
+        cmocka_unit_test(test_class_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
