@@ -1,18 +1,24 @@
-/* onnx_map_logic.c: comparisons and what is done with them: shape arithmetic, which must fold, and
- * Where, which also chooses between values of pictures.
+/* onnx_map_logic.c: comparisons, Range, ScatterND: shape arithmetic and masks, which must fold; Min,
+ * Max.
  */
 #include "onnx_map.h"
 
 #include <string.h>
 
-/* v = op(a, b) */
-static tlc_status step(const tlc_onnx_node *n, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **v)
+static tlc_status fold(const tlc_onnx_node *n, tlc_op op, tlc_value *const *in, int n_in,
+                       tlc_value **v)
 {
-    TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, op, (tlc_value *[]){ a, b }, 2), v));
+    TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, op, in, n_in), v));
     if ((*v)->kind == TLC_CONST)
         return TLC_OK;
     return tlc_onnx_unsupported(n, "%s of values that are not constant is not supported",
                                 n->row->op);
+}
+
+/* v = op(a, b) */
+static tlc_status step(const tlc_onnx_node *n, tlc_op op, tlc_value *a, tlc_value *b, tlc_value **v)
+{
+    return fold(n, op, (tlc_value *[]){ a, b }, 2, v);
 }
 
 static tlc_status negate(const tlc_onnx_node *n, tlc_value *a, tlc_value **v)
@@ -131,4 +137,29 @@ tlc_status tlc_onnx_map_min(tlc_onnx_node *n)
 tlc_status tlc_onnx_map_max(tlc_onnx_node *n)
 {
     return map_all(n, TLC_OP_MAX);
+}
+
+tlc_status tlc_onnx_map_range(tlc_onnx_node *n)
+{
+    static const char *const roles[] = { "start", "limit", "delta" };
+    tlc_value *v;
+    for (int i = 0; i < 3; ++i)
+        TLC_TRY(tlc_onnx_want_const(n, i, roles[i]));
+    TLC_TRY(fold(n, TLC_OP_RANGE, n->in, 3, &v));
+    return define(n, v);
+}
+
+tlc_status tlc_onnx_map_scatter_nd(tlc_onnx_node *n)
+{
+    static const char *const roles[] = { "data", "indices", "updates" };
+    const char *reduction;
+    tlc_value *v;
+    TLC_TRY(tlc_onnx_text(n, "reduction", &reduction));
+    if (reduction && strcmp(reduction, "none") != 0)
+        return tlc_onnx_unsupported(n, "ScatterND with reduction %s is not supported",
+                                    tlc_quote_name(n->o->ctx, reduction));
+    for (int i = 0; i < 3; ++i)
+        TLC_TRY(tlc_onnx_want_const(n, i, roles[i]));
+    TLC_TRY(fold(n, TLC_OP_SCATTER_ND, n->in, 3, &v));
+    return define(n, v);
 }

@@ -56,6 +56,12 @@ static const fold_case cases[] = {
     { "greater", "c@i64:1=3 c@i64:1=n", NULL, NULL },
     { "greater", "c@f32:2=2,1 c@f32:1=1.5", NULL, "bool:2=1,0" },
     { "and", "c@bool:2,1=0,1 c@bool:2=0,1", NULL, "bool:2,2=0,0,0,1" },
+    { "range", "c@i64:-=2 c@i64:-=9 c@i64:-=3", NULL, "i64:3=2,5,8" },
+    { "range", "c@i32:-=3 c@i32:-=-1 c@i32:-=-2", NULL, "i32:2=3,1" },
+    { "range", "c@i64:-=3 c@i64:-=3 c@i64:-=1", NULL, "i64:0=" },
+    { "scatter_nd", "c@i64:4=1,2,3,4 c@i64:2,1=-1,1 c@i64:2=n,9", NULL, "i64:4=1,9,3,n" },
+    { "scatter_nd", "c@f32:2,2=1,2,3,4 c@i64:1,1=1 c@f32:1,2=7,8", NULL, "f32:2,2=1,2,7,8" },
+    { "scatter_nd", "c@f32:2,2=~0 c@i64:2,2=1,0,0,1 c@f32:2=7,8", NULL, "f32:2,2=0,8,7,0" },
     { "where", "c@bool:3=1,0,1 c@i64:3=n,2,3 c@i64:1=-1", NULL, "i64:3=n,-1,3" },
     /* movement, which the symbol passes through */
     { "gather", "c@i64:4=n,3,8,9 c@i64:-=0", NULL, "i64:-=n" },

@@ -115,7 +115,7 @@ static void without_memory(void **state)
  * by passes that come after. */
 static const tlc_op no_form[] = { TLC_OP_GATHER, TLC_OP_SHAPE, TLC_OP_CONSTANT_OF_SHAPE,
                                   TLC_OP_RELAYOUT, TLC_OP_MOD, TLC_OP_EQUAL, TLC_OP_GREATER,
-                                  TLC_OP_AND };
+                                  TLC_OP_AND, TLC_OP_SCATTER_ND, TLC_OP_RANGE };
 
 static bool has_no_form(tlc_op op)
 {
