@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore")
 TLC = os.environ.get("TLC", "build/release/tlc")
 FAMILIES = ["alexnet", "vgg11", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "squeezenet1_1", "densenet121", "googlenet",
             "inception_v3", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0", "efficientnet_v2_s",
-            "regnet_x_400mf", "shufflenet_v2_x0_5", "convnext_tiny"]
+            "regnet_x_400mf", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_16", "swin_t"]
 SIZE = {"alexnet": 224, "vgg11": 224, "inception_v3": 75}   # of the input: the least that the network takes
 TINY = 64                                                   # of all others
 WORKERS = int(os.environ.get("WORKERS", "2"))
@@ -41,7 +41,11 @@ def make(name, drawn=True):
     """The network with seeded weights, ready for inference; `drawn`: also what torchvision fills with zeros and ones."""
     torch.manual_seed(3)
     extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    if name == "vit_b_16":
+        extra = {"image_size": TINY}
     net = getattr(torchvision.models, name)(weights=None, **extra)
+    if name == "vit_b_16":  # torchvision's head is zeros: nothing would depend on the picture
+        torch.nn.init.normal_(net.heads.head.weight, 0, 0.05)
     if not drawn:
         return net.eval()
     for m in net.modules():
