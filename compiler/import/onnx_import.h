@@ -26,8 +26,8 @@ typedef struct tlc_onnx_name {
     bool defined;                    /* its node has been read */
 } tlc_onnx_name;
 
-/* Of a value whose batch is not in front, alone (onnx_lift.h): dimension `axis` is outer * n * inner;
- * -1: of a file with one picture. */
+/* Of a value whose batch is not in front, alone (onnx_lift.h): dimension `axis` is
+ * outer * n * inner; -1: of a file with one picture. */
 typedef struct tlc_onnx_lift {
     bool lifted;
     int axis;

@@ -39,8 +39,8 @@ static tlc_shape logical(const tlc_value *v)
 
 static tlc_status fail_moved(const tlc_onnx_node *n)
 {
-    return tlc_onnx_unsupported(n, "%s over the batch, which is not in front here, is not supported",
-                                n->row->op);
+    return tlc_onnx_unsupported(
+        n, "%s over the batch, which is not in front here, is not supported", n->row->op);
 }
 
 /* --- views ----------------------------------------------------------------------- */
@@ -213,7 +213,8 @@ static bool place_batch(tlc_onnx_lift *l, const tlc_shape *own, const tlc_ints *
     return true;
 }
 
-/* A value of shape `own` to `to`, whose numbers are filled in; false: that parts or mixes pictures. */
+/* A value of shape `own` to `to`, whose numbers are filled in; false: that parts or mixes
+ * pictures. */
 static bool reshape(const tlc_shape *own, bool allow_zero, tlc_onnx_lift *l, tlc_ints *to)
 {
     int batch, open;
@@ -234,8 +235,9 @@ static tlc_status map_reshape(tlc_onnx_node *n)
     if (to.n > TLC_MAX_RANK)
         return tlc_over_limit(n->o->ctx, TLB_LIMIT_RANK, to.n);
     if (!reshape(&own, allow_zero, &n->lift, &to))
-        return tlc_onnx_unsupported(n, "Reshape of %s that parts or mixes pictures is not supported",
-                                    tlc_type_text(n->o->ctx, n->in[0]));
+        return tlc_onnx_unsupported(
+            n, "Reshape of %s that parts or mixes pictures is not supported",
+            tlc_type_text(n->o->ctx, n->in[0]));
     own = tlc_shape_make(to.n, to.v);
     return finish_view(n, &own);
 }

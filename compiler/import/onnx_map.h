@@ -15,7 +15,8 @@ typedef struct tlc_onnx_row {
 #define TLC_ONNX_OP(op, least, most, attrs, function) tlc_status function(tlc_onnx_node *n);
 #include "onnx_ops.def"
 #undef TLC_ONNX_OP
-/* x [n,..,in] times w [out,in,1,1], plus bias [out] or NULL: a 1x1 convolution between transposes. */
+/* x [n,..,in] times w [out,in,1,1], plus bias [out] or NULL: a 1x1 convolution between
+ * transposes. */
 tlc_status tlc_onnx_conv_last(tlc_onnx_node *n, tlc_value *w, tlc_value *bias);
 tlc_status tlc_onnx_matmul_map(tlc_onnx_node *n); /* of MatMul: by a matrix */
 /* The elements of operand 0 along `axis` that operand 1, evenly spaced indices, names. */

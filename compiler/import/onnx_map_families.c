@@ -283,8 +283,8 @@ static int64_t aligned(const tlc_shape *s, int rank, int axis)
     return own < 0 ? 1 : s->dim[own];
 }
 
-/* `v` repeated as the dimensions of `to` ask: times ones.  A constant for each picture (a class token)
- * stays one for all, 1 in front. */
+/* `v` repeated as the dimensions of `to` ask: times ones.  A constant for each picture (a class
+ * token) stays one for all, 1 in front. */
 static tlc_status expand(const tlc_onnx_node *n, tlc_value *v, const tlc_ints *to)
 {
     tlc_shape ones = { .rank = to->n };

@@ -1,5 +1,5 @@
-/* onnx_map_logic.c: comparisons, Range, ScatterND: shape arithmetic and masks, which must fold; Min,
- * Max.
+/* onnx_map_logic.c: comparisons, Range, ScatterND: shape arithmetic and masks, which must fold;
+ * Min, Max.
  */
 #include "onnx_map.h"
 

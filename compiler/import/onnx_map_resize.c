@@ -156,7 +156,8 @@ static tlc_status place(const tlc_onnx_node *n, const char *by, const axis *a, t
 
 static tlc_status read_nearest(const tlc_onnx_node *n, tlc_resample *mode)
 {
-    static const char *const names[] = { "round_prefer_floor", "round_prefer_ceil", "floor", "ceil" };
+    static const char *const names[] = { "round_prefer_floor", "round_prefer_ceil", "floor",
+                                         "ceil" };
     const char *text;
     TLC_TRY(tlc_onnx_text(n, "nearest_mode", &text));
     for (int i = 0; i < 4; ++i)

@@ -361,8 +361,9 @@ static tlc_status join_by_sum(const tlc_onnx_node *n, int axis)
         before += v->shape.dim[axis];
         pads->v[rank + axis] = total - before;
         TLC_TRY(tlc_onnx_step(n, pad, &v));
+        tlc_value *both[] = { sum, v };
         if (sum)
-            TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, TLC_OP_ADD, (tlc_value *[]){ sum, v }, 2), &v));
+            TLC_TRY(tlc_onnx_step(n, tlc_onnx_add(n, TLC_OP_ADD, both, 2), &v));
         sum = v;
     }
     tlc_onnx_define(n, 0, sum);
@@ -494,8 +495,9 @@ static tlc_status read_steps(const tlc_onnx_node *n, int axis, tlc_slice_attrs *
     int64_t extent = n->in[0]->shape.dim[axis], count = tlc_shape_elems(&n->in[1]->shape);
     int64_t first, last, step = 1;
     if (n->in[1]->shape.rank > 1 || count < 1)
-        return tlc_onnx_unsupported(n, "Gather by %s is not supported: one index or evenly spaced ones",
-                                    tlc_type_text(n->o->ctx, n->in[1]));
+        return tlc_onnx_unsupported(
+            n, "Gather by %s is not supported: one index or evenly spaced ones",
+            tlc_type_text(n->o->ctx, n->in[1]));
     TLC_TRY(read_index(n, 0, extent, &first));
     last = first;
     for (int64_t i = 1; i < count; ++i) {

@@ -1,4 +1,4 @@
-/* batch_matmul.c: a[..,m,k] times b[..,k,n] for each matrix of the axes before, the batch among them.
+/* batch_matmul.c: a[..,m,k] times b[..,k,n] for each matrix of the axes before, the batch first.
  *
  * Either may be given transposed, so that the gradients are products too: with y = A B, A and B as
  * they are multiplied, that by A is dy B^T and that by B is A^T dy.

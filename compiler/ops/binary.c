@@ -1,5 +1,5 @@
-/* binary.c: add, sub, mul, div, min, max, broadcast as in NumPy: trailing axes are matched, an axis of
- * size 1 (or none) is repeated.  The batch meets the batch or 1, in front.
+/* binary.c: add, sub, mul, div, min, max, broadcast as in NumPy: trailing axes are matched, an
+ * axis of size 1 (or none) is repeated.  The batch meets the batch or 1, in front.
  *
  * The gradient by an operand that was repeated is summed over its repetitions (sum_to).
  */

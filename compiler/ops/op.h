@@ -125,7 +125,10 @@ typedef struct tlc_resize_attrs {
     bool inside;
 } tlc_resize_attrs;
 /* from: h, w of x */
-typedef struct tlc_resize_grad_attrs { tlc_resize_attrs resize; tlc_ints from; } tlc_resize_grad_attrs;
+typedef struct tlc_resize_grad_attrs {
+    tlc_resize_attrs resize;
+    tlc_ints from;
+} tlc_resize_grad_attrs;
 /* also sum_to; -1 only as the batch in front (printed n), all else numbers */
 typedef struct tlc_reshape_attrs { tlc_ints shape; } tlc_reshape_attrs;
 /* every axis; resolved: 0 <= start, end as ONNX clamps */

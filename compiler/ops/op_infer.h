@@ -51,8 +51,8 @@ tlc_shape tlc_shape2(int64_t a, int64_t b);
 /* Product of dim[from..to), the batch counting 1; false where it overflows. */
 bool tlc_dims_product(const tlc_shape *s, int from, int to, int64_t *out);
 
-/* The shape of both, as in NumPy: trailing axes are matched, 1 or none is repeated.  The batch stays
- * in front. */
+/* The shape of both, as in NumPy: trailing axes are matched, 1 or none is repeated.  The batch
+ * stays in front. */
 TLC_MUST_USE tlc_status tlc_broadcast_shape(tlc_ctx *ctx, const tlc_shape *a, const tlc_shape *b,
                                             tlc_shape *out);
 

@@ -110,7 +110,8 @@ static const fold_case cases[] = {
     { "div", "c@i64:1=-4611686018427387910 c@i64:1=4", NULL, NULL },
     { "mul", "c@i64:1=n c@i64:1=-2", NULL, NULL },
     { "mul", "c@i64:1=n c@i64:1=4294967296", NULL, NULL },
-    { "equal", "c@i64:3=-4611686018427387906,n,-1 c@i64:1=-4611686018427387906", NULL, "bool:3=1,0,0" },
+    { "equal", "c@i64:3=-4611686018427387906,n,-1 c@i64:1=-4611686018427387906", NULL,
+      "bool:3=1,0,0" },
     { "add", "c@i64:2=n,3 c@i64:1=1", NULL, NULL },
     { "div", "c@i64:1=n c@i64:1=0", NULL, NULL },
     /* conversion */

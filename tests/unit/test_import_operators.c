@@ -62,11 +62,14 @@ static void test_resize_positions(void **state)
         { 11, "x,roi,scales", "nearest_mode=round_prefer_ceil",
           "coordinate_transformation_mode=tf_half_pixel_for_nn",
           "step_h=0.5, offset_h=0.25, step_w=2, offset_w=1, mode=half_up" },
-        { 19, "x,,scales", "nearest_mode=floor", "coordinate_transformation_mode=half_pixel_symmetric",
+        { 19, "x,,scales", "nearest_mode=floor",
+          "coordinate_transformation_mode=half_pixel_symmetric",
           "step_h=0.5, offset_h=-0.25, step_w=2, offset_w=0.5, mode=floor" },
-        { 10, "x,larger", "", "", "{size=[16,24], step_h=0.5, step_w=0.3333333333333333, mode=floor}" },
+        { 10, "x,larger", "", "",
+          "{size=[16,24], step_h=0.5, step_w=0.3333333333333333, mode=floor}" },
         { 10, "x,scales", "mode=linear", "", "{size=[16,4], step_h=0.5, step_w=2}" },
-        { 9, "x,larger", "mode=linear", "", "{size=[16,24], step_h=0.5, step_w=0.3333333333333333}" },
+        { 9, "x,larger", "mode=linear", "",
+          "{size=[16,24], step_h=0.5, step_w=0.3333333333333333}" },
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; ++i)
         expect(resize_net(good[i].opset, good[i].operands, good[i].one, good[i].two), good[i].want);
@@ -174,7 +177,8 @@ static void test_comparisons(void **state)
     /* nothing is known of n beside 3 */
     net m = with(with(image_net(13), node_of("Shape", "s", "x", "s")),
                  node_of("Less", "i", "s,k", "y"));
-    expect_fail(with_init(m, tensor_ints("k", INTS(3, 3, 3, 3))), TLC_E_UNSUPPORTED, "not constant");
+    expect_fail(with_init(m, tensor_ints("k", INTS(3, 3, 3, 3))), TLC_E_UNSUPPORTED,
+                "not constant");
 }
 
 static void test_where_min_max(void **state)
@@ -293,7 +297,8 @@ static void test_class_token(void **state)
     net_node(&m, pick);
     net_init(&m, tensor_ramp("token", 3, (int64_t[]){ 1, 1, 6 }, 0, 1));
     net_init(&m, tensor_raw("last", ELEM_INT64, 0, NULL, (int64_t[]){ -1 }, 8));
-    expect(m, "f32[1,5,6] = pad|f32[n,5,6] = pad|f32[n,5,6] = add|f32[n,1,6] = slice|f32[n,6] = squeeze");
+    expect(m, "f32[1,5,6] = pad|f32[n,5,6] = pad|f32[n,5,6] = add|f32[n,1,6] = slice|"
+              "f32[n,6] = squeeze");
 }
 
 int main(void)
