@@ -146,6 +146,26 @@ static tlc_status map_along_axis(tlc_onnx_node *n)
     return n->row->map(n);
 }
 
+/* Over all axes from `axis` on: the batch must lie before. */
+static tlc_status map_from_axis(tlc_onnx_node *n, int64_t fallback)
+{
+    int rank = n->in[0]->shape.rank - 1;
+    int64_t axis;
+    TLC_TRY(tlc_onnx_axis(n, fallback, rank, rank - 1, &axis));
+    return n->lift.axis >= axis ? fail_moved(n) : map_along_axis(n);
+}
+
+static tlc_status map_layer_norm(tlc_onnx_node *n)
+{
+    return map_from_axis(n, -1);
+}
+
+/* Along an axis since opset 13. */
+static tlc_status map_softmax(tlc_onnx_node *n)
+{
+    return n->o->opset < 13 ? map_from_axis(n, 1) : map_along_axis(n);
+}
+
 /* --- shapes ----------------------------------------------------------------------- */
 
 static tlc_status finish_view(const tlc_onnx_node *n, const tlc_shape *s)
@@ -388,7 +408,7 @@ static const struct {
     { "Squeeze", map_squeeze },         { "Unsqueeze", map_unsqueeze },
     { "Gather", map_gather },           { "Shape", map_shape },
     { "MatMul", map_matmul },           { "Gemm", map_gemm },
-    { "Softmax", map_along_axis },      { "LayerNormalization", map_along_axis },
+    { "Softmax", map_softmax },         { "LayerNormalization", map_layer_norm },
     { "Concat", map_along_axis },       { "Slice", map_along_axis },
     { "Split", map_along_axis },        { "Add", map_elementwise },
     { "Sub", map_elementwise },         { "Mul", map_elementwise },

@@ -262,7 +262,7 @@ tlc_status tlc_onnx_map_gemm(tlc_onnx_node *n)
     if (trans_a)
         return tlc_onnx_unsupported(n, "Gemm with transA 1 is not supported");
     TLC_TRY(gemm_weight(n, trans_b, alpha, &in[1]));
-    bool rows = n->in[0]->shape.rank == 3; /* lifted: rows of each picture */
+    bool rows = n->lift.lifted; /* of each picture */
     if (!rows)
         TLC_TRY(check_gemm(n, in[1]));
     TLC_TRY(gemm_bias(n, in[1]->shape.dim[0], beta, &in[2]));

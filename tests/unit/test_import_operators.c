@@ -264,6 +264,15 @@ static void test_moved_batch_refused(void **state)
     net m = moved_net(-1, node_of("Softmax", "s", "m", "s"));
     attr_int(&m.node[1], "axis", 1);
     expect_fail(swapped_back(m, "s"), TLC_E_UNSUPPORTED, "Softmax along the batch");
+    pb norm = node_of("LayerNormalization", "l", "m,w", "y"); /* over all of [4,n,6] */
+    attr_int(&norm, "axis", 0);
+    expect_fail(moved_net(-1, norm), TLC_E_UNSUPPORTED, "LayerNormalization over the batch");
+    m = moved_net(-1, node_of("Softmax", "s", "m", "y"));
+    m.opset = 11;
+    attr_int(&m.node[1], "axis", 0);
+    expect_fail(m, TLC_E_UNSUPPORTED, "Softmax over the batch");
+    expect_fail(with(moved_net(-1, node_of("Identity", "i", "x", "z")),
+                     node_of("Gemm", "g", "x,w", "y")), TLC_E_MALFORMED, "");
     expect_fail(moved_net(-1, node_of("Identity", "i", "m", "y")), TLC_E_UNSUPPORTED,
                 "the batch is not the output's leading dimension");
     m = moved_net(-1, node_of("Reshape", "r", "m,rows", "r"));
