@@ -225,37 +225,93 @@ tlb_status tlb_json_check(const char *bytes, size_t n, int64_t depth)
 
 /* jansson tells of missing memory in few places: a document read stops as if it were wrong, one
  * made goes on with members left out.  So its allocations note it, and reading and writing ask: once
- * something was made without memory, nothing is written. */
+ * something was made without memory, nothing is written.
+ *
+ * Its lexer does not ask at all: where the buffer of a token cannot grow (jansson 2.14,
+ * strbuffer.c) it looks for the closing quote behind it.  So a document is read with a reserve,
+ * which is given out where memory is missing, and by few bytes at a time, of which there are then
+ * no more: reading ends within the reserve. */
 static _Thread_local bool starved;
+static _Thread_local struct { char *base, *at, *end; } reserve;
+
+/* After the first failure these bytes are read at most, and something that has grown with the
+ * document may grow once more: the table of an array or object, the buffer of a token. */
+enum { FEED_BYTES = 64, RESERVE_BYTES = 256 * FEED_BYTES, RESERVE_FACTOR = 16 };
 
 static void *allocate(size_t n)
 {
     void *p = malloc(n);
-    if (!p)
-        starved = true;
+    if (p)
+        return p;
+    starved = true;
+    n = (n + 15) & ~(size_t)15;
+    if (n == 0 || n > (size_t)(reserve.end - reserve.at))
+        return NULL;
+    p = reserve.at;
+    reserve.at += n;
     return p;
+}
+
+static void release(void *p)
+{
+    bool reserved = (uintptr_t)p >= (uintptr_t)reserve.base && (uintptr_t)p < (uintptr_t)reserve.end;
+    if (!reserved)
+        free(p);
 }
 
 /* Before main, so that whatever is made with jansson counts. */
 __attribute__((constructor)) static void watch_memory(void)
 {
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(allocate, release);
+}
+
+typedef struct source { const char *at, *end; } source;
+
+static size_t feed(void *buffer, size_t room, void *self)
+{
+    source *s = self;
+    size_t n = (size_t)(s->end - s->at);
+    n = n < room ? n : room;
+    n = starved ? 0 : n < FEED_BYTES ? n : FEED_BYTES;
+    memcpy(buffer, s->at, n);
+    s->at += n;
+    return n;
+}
+
+/* The document, or NULL; *out_starved: there was no memory for it. */
+static json_t *load(const char *bytes, size_t n, size_t flags, bool *out_starved)
+{
+    source s = { bytes, bytes + n };
+    size_t room = RESERVE_FACTOR * n + RESERVE_BYTES;
+    bool before = starved;
+    json_t *j = NULL;
+    starved = false;
+    reserve.base = reserve.at = malloc(room);
+    if (reserve.base) {
+        reserve.end = reserve.base + room;
+        j = json_load_callback(feed, &s, flags, NULL);
+    }
+    *out_starved = starved || !reserve.base;
+    if (*out_starved) { /* jansson leaves out a member that it has no memory for */
+        json_decref(j);
+        j = NULL;
+    }
+    free(reserve.base);
+    memset(&reserve, 0, sizeof reserve);
+    starved = before;
+    return j;
 }
 
 tlb_status tlb_json_load(const char *bytes, size_t n, const tlb_limits *limits, json_t **out)
 {
+    bool short_of_memory;
     if (n > (uint64_t)limits->max[TLB_LIMIT_JSON])
         return TLB_E_LIMIT;
     tlb_status status = tlb_json_check(bytes, n, limits->max[TLB_LIMIT_DEPTH]);
     if (status != TLB_OK)
         return status;
-    bool before = starved;
-    starved = false;
-    json_t *j = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);
-    bool short_of_memory = starved;
-    starved = before;
-    /* jansson leaves out a member that it has no memory for. */
-    if (short_of_memory || !json_is_object(j)) {
+    json_t *j = load(bytes, n, JSON_REJECT_DUPLICATES, &short_of_memory);
+    if (!json_is_object(j)) {
         json_decref(j);
         return short_of_memory ? TLB_E_LIMIT : TLB_E_MALFORMED;
     }
@@ -332,9 +388,11 @@ char *tlb_json_dump(const json_t *value, int indent)
     if (indent)
         flags |= JSON_INDENT((size_t)indent);
     char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
-    json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    bool lost = false;
+    json_t *back = text ? load(text, strlen(text), JSON_DECODE_ANY, &lost) : NULL;
     bool same = json_equal(value, back);
     json_decref(back);
+    starved = starved || lost;
     if (!same && !starved) {
         free(text);
         text = json_dumps(value, flags | JSON_REAL_PRECISION(17));

@@ -23,6 +23,8 @@ static const char METRICS[] = "metrics.jsonl";
 
 static tlb_status metrics_failed(tlr_trainer *t, int error)
 {
+    if (error == ENOMEM)
+        return TLB_E_LIMIT;
     return tlr_trouble_set(t, TLB_E_OUTPUT, "E_OUTPUT", METRICS, "cannot write: %s",
                            strerror(error));
 }
@@ -39,9 +41,10 @@ static tlb_status open_metrics(keeping *k)
     int error = errno;
     free(path);
     if (!k->metrics)
-        return begins ? metrics_failed(t, error)
-                      : tlr_trouble_set(t, TLB_E_INPUT, "E_INPUT", METRICS, "cannot read: %s",
-                                        strerror(error));
+        return begins || error == ENOMEM
+                   ? metrics_failed(t, error)
+                   : tlr_trouble_set(t, TLB_E_INPUT, "E_INPUT", METRICS, "cannot read: %s",
+                                     strerror(error));
     if (fseek(k->metrics, 0, SEEK_END) != 0 || ftell(k->metrics) < t->progress.metrics_bytes)
         return tlr_trouble_set(t, TLB_E_MALFORMED, "E_METRICS", METRICS,
                                "shorter than last.json says");

@@ -14,6 +14,7 @@
 #include "import_run.h"
 #include "pass.h"
 #include "pth_build.h"
+#include "tlb_json.h"
 
 #include <jansson.h>
 
@@ -231,8 +232,77 @@ static void test_weights(void **state)
     fail_each(&(input){ "w.safetensors", b.p, b.n, { .batch = 8 }, read_weights });
 }
 
+/* --- JSON ------------------------------------------------------------------------------ */
+
+static json_malloc_t json_malloc; /* of tlb_json.c */
+static json_free_t json_free;
+
+/* What makes each of jansson's buffers grow: long names and texts, many members, many elements. */
+static char *wide_json(void)
+{
+    char *text = __real_malloc(32 << 10), *at = text + sprintf(text, "{\"list\":[");
+    for (int i = 0; i < 40; ++i)
+        at += sprintf(at, "[%d,%d.5,\"%0*d\"],", i, i, 3 * i + 1, i);
+    at += sprintf(at, "{}],\"map\":{");
+    for (int i = 0; i < 40; ++i)
+        at += sprintf(at, "\"%0*d\":{\"\\u00e9\":null},", 5 * i + 1, i);
+    sprintf(at, "\"last\":%0*d}}", 1, 7);
+    return text;
+}
+
+static void arm(long n)
+{
+    failing = n;
+    calls = 0;
+    fired = false;
+    armed = true;
+}
+
+/* jansson 2.14 reads past the end of a text, and writes past the end of a block, where the buffer
+ * of a token cannot grow. */
+static void test_json(void **state)
+{
+    tlb_limits limits;
+    char *text = wide_json();
+    json_t *j = NULL;
+    (void)state;
+    tlb_limits_init(&limits);
+    json_set_alloc_funcs(json_malloc, json_free);
+    for (long n = 1;; ++n) {
+        j = NULL;
+        arm(n);
+        tlb_status status = tlb_json_load(text, strlen(text), &limits, &j);
+        armed = false;
+        if (!fired) {
+            assert_int_equal(status, TLB_OK);
+            assert_true(n > 500);
+            break;
+        }
+        if (status != TLB_E_LIMIT || j || n_live)
+            fail_msg("allocation %ld: status %d, %d not free", n, (int)status, n_live);
+    }
+    n_live = 0; /* what the document consists of */
+    memset(live, 0, sizeof live);
+    for (long n = 1;; ++n) {
+        arm(n);
+        char *dumped = tlb_json_dump(j, 0);
+        armed = false;
+        if (!fired) {
+            assert_non_null(dumped);
+            free(dumped);
+            break;
+        }
+        if (dumped || n_live)
+            fail_msg("allocation %ld of writing: %d not free", n, n_live);
+    }
+    json_decref(j);
+    __real_free(text);
+    json_set_alloc_funcs(__real_malloc, __real_free);
+}
+
 int main(void)
 {
+    json_get_alloc_funcs(&json_malloc, &json_free);
     /* Where jansson has no memory the program ends at once (compiler/cli/main.c): that is seen
      * from outside, by tests/e2e/test_faults.py. */
     json_set_alloc_funcs(__real_malloc, __real_free);
@@ -240,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_onnx),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
