@@ -302,9 +302,7 @@ static bool read_progress(const tlr_trainer *t, const json_t *j, tlr_progress *o
         p.best_loss = tlb_json_number(best, "loss", 0);
     }
     *out = p;
-    return p.epoch >= 0 && p.position >= 0 && p.position <= t->samples.n_train && p.step >= 0 &&
-           p.correct >= 0 && p.correct <= p.position && p.metrics_bytes >= 0 &&
-           (!p.has_best || (p.best_epoch > 0 && p.best_step > 0 && p.best_step <= p.step));
+    return tlr_progress_fine(&p, t->samples.n_train) && p.metrics_bytes >= 0;
 }
 
 static bool fits(const tlb_tensor *found, const tlb_tensor *wanted)

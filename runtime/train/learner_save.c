@@ -194,11 +194,13 @@ tlr_status tlr_learner_save_file(tlr_learner *l, tlr_saved what, const char *pat
 
 /* --- loading ------------------------------------------------------------------------------ */
 
-static bool numbers_fine(const header *h)
+static tlr_progress progress_of(const header *h)
 {
-    return h->epoch >= 0 && h->position >= 0 && h->position <= h->n_train && h->step >= 0 &&
-           h->correct >= 0 && h->correct <= h->position && h->has_best >= 0 && h->has_best <= 1 &&
-           h->best_epoch >= 0 && h->best_step >= 0 && h->best_step <= h->step;
+    return (tlr_progress){ .epoch = h->epoch, .position = h->position, .step = h->step,
+                           .loss_sum = h->loss_sum, .correct = h->correct,
+                           .has_best = h->has_best != 0, .best_epoch = h->best_epoch,
+                           .best_step = h->best_step, .best_accuracy = h->best_accuracy,
+                           .best_loss = h->best_loss };
 }
 
 /* Is it whole, and ours? */
@@ -215,8 +217,11 @@ static tlr_status check_bytes(tlr_learner *l, const void *bytes, size_t n, heade
     if (h->what > TLR_SAVED_STATE || h->payload_bytes != payload_bytes(m, (tlr_saved)h->what) ||
         n - sizeof *h != h->payload_bytes)
         return tlr_learner_fail(l, TLR_E_MALFORMED, "cut, or longer than it was");
-    if (checksum(h, (const char *)bytes + sizeof *h) != h->xxh64 || !numbers_fine(h))
+    if (checksum(h, (const char *)bytes + sizeof *h) != h->xxh64)
         return tlr_learner_fail(l, TLR_E_MALFORMED, "damaged: the checksum differs");
+    const tlr_progress p = progress_of(h);
+    if ((uint64_t)h->has_best > 1 || !tlr_progress_fine(&p, h->n_train))
+        return tlr_learner_fail(l, TLR_E_MALFORMED, "a number of its progress is out of range");
     return TLR_OK;
 }
 
@@ -233,11 +238,7 @@ tlr_status tlr_learner_load(tlr_learner *l, const void *bytes, size_t n)
     tlr_trainer *t = l->t;
     memset(t->params, 0, (size_t)t->model->vars_bytes);
     memcpy(t->params, (const char *)bytes + sizeof h, h.payload_bytes);
-    t->progress = (tlr_progress){ .epoch = h.epoch, .position = h.position, .step = h.step,
-                                  .loss_sum = h.loss_sum, .correct = h.correct,
-                                  .has_best = h.has_best != 0, .best_epoch = h.best_epoch,
-                                  .best_step = h.best_step, .best_accuracy = h.best_accuracy,
-                                  .best_loss = h.best_loss };
+    t->progress = progress_of(&h);
     l->epoch_n = h.n_train;
     if (h.what == TLR_SAVED_STATE)
         t->config.seed = h.seed;

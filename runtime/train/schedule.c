@@ -35,15 +35,16 @@ double tlr_rate_at(const tlr_schedule *s, double lr, int64_t step, int64_t steps
                    int64_t epochs)
 {
     const double pi = 3.14159265358979323846;
-    int64_t warm = s->warmup_epochs * steps_in_epoch, t = step - warm;
+    /* Whole numbers all of them, in double because any number of epochs may be asked for. */
+    double in_epoch = (double)steps_in_epoch, warm = (double)s->warmup_epochs * in_epoch;
+    double t = (double)step - warm, left = (double)epochs * in_epoch - warm;
     if (t < 0)
-        return lr * (double)(step + 1) / (double)warm;
-    int64_t left = epochs * steps_in_epoch - warm;
+        return lr * (double)(step + 1) / warm;
     switch (s->kind) {
     case TLR_STEP:
-        return lr * pow(s->gamma, (double)(t / steps_in_epoch / drop_epochs(s, epochs)));
+        return lr * pow(s->gamma, floor(floor(t / in_epoch) / (double)drop_epochs(s, epochs)));
     case TLR_COSINE:
-        return left > 0 ? lr * (1 + cos(pi * (double)t / (double)left)) / 2 : lr;
+        return left > 0 ? lr * (1 + cos(pi * t / left)) / 2 : lr;
     default:
         return lr;
     }

@@ -218,6 +218,8 @@ int64_t tlr_trainer_peak_bytes(const tlr_trainer *t);
 
 /* Mark round(n*share) of n samples as validation, seeded (Philox purpose 5). */
 tlb_status tlr_split(uint64_t seed, int64_t n, double share, bool *is_valid);
+/* Can a run over n training samples have come to stand so?  Of what was read from a file. */
+bool tlr_progress_fine(const tlr_progress *p, int64_t n_train);
 /* Is `a` better than the best of `p`?  Accuracy, then loss, then earliest. */
 bool tlr_is_better(const tlr_progress *p, double accuracy, double loss);
 /* Wilson's interval of 95 % for correct of n. */

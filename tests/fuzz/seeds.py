@@ -229,6 +229,29 @@ def checkpoints():
     put("checkpoint", "mib_tensors", b"\1\0" + sealed(filled(b"["), b""))
 
 
+def saved_learner(what=1, graph="00112233445566778899aabbccddeeff" * 2, n_train=5, epoch=2, position=2, step=7, correct=1, best=(1, 2, 6), loss=0.5):
+    """runtime/train/learner_save.c; the harness puts the checksum in."""
+    payload = struct.pack("<96f", *[k / 97 for k in range(96)])[:384 if what else 128]
+    has_best, best_epoch, best_step = best
+    return (b"tlct\r\n\x1a\n" + struct.pack("<II", 1, what) + graph.encode() + struct.pack("<QQ", 9, len(payload)) +
+            struct.pack("<8q", n_train, epoch, position, step, correct, has_best, best_epoch, best_step) +
+            struct.pack("<3d", loss, 0.5, 1.25) + bytes(8) + payload)
+
+
+def learners():
+    """tests/unit/tiny_model.h, as an application keeps it."""
+    whole = saved_learner()
+    rows = {"state": whole, "weights": saved_learner(0, best=(0, 0, 0)), "cut": whole[:-1], "header": whole[:-384],
+            "longer": whole + b"\0", "other_network": saved_learner(graph="f" * 64), "no_such_thing": saved_learner(2),
+            "last_step": saved_learner(step=2 ** 63 - 1), "last_epoch": saved_learner(epoch=2 ** 63 - 1),
+            "position": saved_learner(position=6), "loss": saved_learner(loss=float("nan")), "best": saved_learner(best=(2, 1, 1)),
+            "other_pictures": saved_learner(n_train=2 ** 62, position=2 ** 61)}
+    for name, content in rows.items():
+        put("learner", name, b"\1" + content)
+    put("learner", "unsealed", b"\0" + whole)
+    put("learner", "mib", b"\1" + whole[:-384] + filled(b"\x7f"))
+
+
 # --- pictures ----------------------------------------------------------------------------------
 
 def chunk(name, body):
@@ -293,6 +316,7 @@ if __name__ == "__main__":
     pth_files()
     safetensors()
     checkpoints()
+    learners()
     pictures()
     dictionaries()
     for harness in sorted(os.listdir(OUT)):

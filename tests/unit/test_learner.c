@@ -416,6 +416,28 @@ static void test_damaged(void **state)
     tlr_learner_close(l);
 }
 
+/* What a file may claim of a run over five pictures; the corpus of fuzz_learner.c goes through load. */
+static void test_progress_fine(void **state)
+{
+    const tlr_progress fine = { .epoch = 2, .position = 2, .step = 7, .correct = 1, .loss_sum = 0.5,
+                                .has_best = true, .best_epoch = 2, .best_step = 6,
+                                .best_accuracy = 0.5, .best_loss = 1.25 };
+    tlr_progress p[14];
+    (void)state;
+    for (int i = 0; i < 14; ++i)
+        p[i] = fine;
+    p[0].epoch = -1, p[1].epoch = INT64_MAX, p[2].step = -1, p[3].step = INT64_MAX;
+    p[4].position = -1, p[5].position = 6, p[6].correct = 3, p[7].correct = -1;
+    p[8].loss_sum = NAN, p[9].best_epoch = 0, p[10].best_step = 8, p[11].best_accuracy = NAN;
+    p[12].best_loss = INFINITY, p[13].best_epoch = INT64_MAX;
+    assert_true(tlr_progress_fine(&fine, 5));
+    for (int i = 0; i < 14; ++i)
+        if (tlr_progress_fine(&p[i], 5))
+            fail_msg("row %d is taken", i);
+    p[9].has_best = false;
+    assert_true(tlr_progress_fine(&p[9], 5));
+}
+
 /* A loss that is not finite ends the training; what was saved before brings it back. */
 static void test_numeric(void **state)
 {
@@ -567,7 +589,7 @@ int main(void)
         TEST(test_goes_on),       TEST(test_weights_alone),   TEST(test_network),
         TEST(test_files),         TEST(test_damaged),         TEST(test_numeric),
         TEST(test_memory),        TEST(test_refuses_open),    TEST(test_refuses_calls),
-        TEST(test_order_of_adding), TEST(test_picture_files),
+        TEST(test_order_of_adding), TEST(test_picture_files),  TEST(test_progress_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

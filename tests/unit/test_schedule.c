@@ -44,6 +44,14 @@ static void rates_are_those_of_torch(void **state)
     }
 }
 
+static void any_number_of_epochs(void **state)
+{
+    const tlr_schedule cosine = { TLR_COSINE, 1, 0, 0.1 }, warm = { TLR_STEP, INT64_MAX, 0, 0.1 };
+    (void)state;
+    assert_true(tlr_rate_at(&cosine, 0.1, 12, 3, INT64_MAX) == 0.1);
+    assert_true(tlr_rate_at(&warm, 0.1, 12, 3, INT64_MAX) < 1e-17);
+}
+
 static void names_are_found(void **state)
 {
     (void)state;
@@ -57,7 +65,7 @@ static void names_are_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_are_those_of_torch),
+        cmocka_unit_test(rates_are_those_of_torch), cmocka_unit_test(any_number_of_epochs),
         cmocka_unit_test(names_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
