@@ -5,10 +5,13 @@ TLC_LONG=1 runs all nine on both targets.  Where onnxruntime can be imported it 
 weights with seeded numbers and holds cpu against ONNX Runtime, which a network of constants cannot show."""
 import os
 import shutil
+import sys
 
 import numpy as np
 
-from common import DATA, LONG, WORK, check, compiled, finish, need_shared, run
+from common import DATA, LONG, SOURCE, WORK, check, compiled, finish, need_shared, run
+
+sys.path.insert(0, os.path.join(SOURCE, "tests/tools"))
 
 ALL = ["bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet",
        "vgg19", "zfnet512"]
@@ -47,35 +50,11 @@ def constant(name, target):
     shutil.rmtree(folder)
 
 
-def filled(name, out):
-    """The network with every constant weight drawn anew: He for matrices, around 1 for variances and scales."""
-    import onnx
-    from onnx import numpy_helper
-    rng = np.random.default_rng(7)
-    net = onnx.load(os.path.join(LIGHT, name + ".onnx"))
-    graph = net.graph
-    shapes = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    roles = {n.input[k]: k for n in graph.node if n.op_type == "BatchNormalization" for k in range(1, 5)}
-    kept = []
-    for n in graph.node:
-        if n.op_type != "ConstantOfShape":
-            kept.append(n)
-            continue
-        shape = shapes[n.input[0]]
-        w = rng.standard_normal(shape) * (np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1)
-        if roles.get(n.output[0]) in (1, 4):
-            w = rng.uniform(0.5, 1.5, shape)
-        graph.initializer.append(numpy_helper.from_array(w.astype(np.float32), n.output[0]))
-    del graph.node[:]
-    graph.node.extend(kept)
-    net.ir_version = max(net.ir_version, 4)  # initialisers need not be inputs
-    onnx.save(net, out)
-
-
 def against_runtime(name):
     import onnxruntime
+    from fill_light import fill
     path = os.path.join(WORK, "light_filled.onnx")
-    filled(name, path)
+    fill(os.path.join(LIGHT, name + ".onnx"), path)
     x = np.random.default_rng(8).standard_normal(ramp(path).shape).astype(np.float32)
     folder = compiled(path, "light_net", "--target", "cpu", targets=("predictor",))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
