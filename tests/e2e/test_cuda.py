@@ -17,8 +17,9 @@ import test_trajectories
 from common import DATA, LONG, SOURCE, TLC, WORK, check, compiled, finish, run, steps
 
 CUDA = os.path.join(SOURCE, "tests/cuda")
-FAKE = os.path.join(WORK, "cuda_fake")
-LOG = os.path.join(WORK, "cuda_compiled")
+DEVICE = os.path.join(WORK, "device_of_" + os.path.splitext(os.path.basename(sys.argv[0]))[0])   # each script has its own
+FAKE = os.path.join(DEVICE, "lib")
+LOG = os.path.join(DEVICE, "compiled")
 HOST_ALONE = {"resize": "resize", "resize_nearest": "resize", "resize_cubic": "resize", "resize_inside": "resize",
               "where": "where", "batch_matmul": "batch_matmul", "batch_matmul_square": "batch_matmul", "batch_matmul_both": "batch_matmul"}  # case, operator
 SHORT = ["conv2d_groups", "batch_norm_train"]
@@ -46,7 +47,8 @@ def libraries():
 
 
 def with_device():
-    os.environ.update(CFLAGS="-O0", LD_LIBRARY_PATH=FAKE, TLC_CUDA_EMU=CUDA, FAKE_NVRTC_LOG=LOG, XDG_CACHE_HOME=os.path.join(WORK, "cuda_cache"))
+    os.environ.update(CFLAGS="-O0", LD_LIBRARY_PATH=FAKE, TLC_CUDA_EMU=CUDA, FAKE_NVRTC_LOG=LOG,
+                      XDG_CACHE_HOME=os.path.join(DEVICE, "cache"))
     shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
     os.makedirs(os.environ["XDG_CACHE_HOME"])
 
