@@ -73,7 +73,7 @@ int nvrtcCompileProgram(void *handle, int n, const char *const *options)
         fclose(f);
     }
     snprintf(command, sizeof command,
-             "cd %s && g++ -std=c++20 -O2 -U_FORTIFY_SOURCE -ffp-contract=off -Wall -Werror "
+             "cd %s && g++ -std=c++20 -O3 -U_FORTIFY_SOURCE -ffp-contract=off -Wall -Werror "
              "-march=native -shared -fPIC -x c++ model.cu -I. -I'%s' -o image >log 2>&1",
              p->folder, emu ? emu : ".");
     int failed = system(command);

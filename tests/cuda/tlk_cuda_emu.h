@@ -268,10 +268,9 @@ static inline void tlk_load4(const tlk_ptr<const float> &p, int64_t i, float *v)
 template <class T, int count> struct tlk_emu_shared {
     T value[count];
     tlk_emu_mark mark[count];
-    uint32_t written[count]; /* the block that wrote it, by its first epoch */
     const char *name;
 
-    explicit tlk_emu_shared(const char *n) : value(), mark(), written(), name(n) {}
+    explicit tlk_emu_shared(const char *n) : value(), mark(), name(n) {}
 
     void check(int64_t i) const
     {
@@ -287,7 +286,6 @@ template <class T, int count> struct tlk_emu_shared {
         {
             array->check(i);
             tlk_emu_write(&array->mark[i], tlk_emu.block_epoch, array->name, i);
-            array->written[i] = tlk_emu.block_epoch;
             array->value[i] = v;
             return *this;
         }
@@ -297,7 +295,7 @@ template <class T, int count> struct tlk_emu_shared {
     T load(int64_t i)
     {
         check(i);
-        if (written[i] != tlk_emu.block_epoch)
+        if (mark[i].write_epoch < tlk_emu.block_epoch)
             tlk_emu_fail("reads shared %s[%lld], which nobody wrote", name, (long long)i);
         tlk_emu_read(&mark[i], tlk_emu.block_epoch, name, i);
         return value[i];
