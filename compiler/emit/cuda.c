@@ -246,7 +246,8 @@ void tlc_emit_cuda_host(const tlc_emission *e, tlc_cwriter *w)
     for (int i = 0; i < N; ++i)
         if (tlc_emit_has_code(e, funcs[i].f))
             w_table(e, w, funcs[i].name, funcs[i].io), ++table;
-    tlc_w(w, "    },\n    .n_tables = %d,\n", table);
+    tlc_w(w, "    },\n    .n_tables = %d, .n_classes = %" PRId64 ",\n", table,
+          tlc_shape_elems(&e->head->out[0]->shape));
     if (tlc_emit_cuda_on_matrix_units(e))
         tlc_w(w, "    .needs = 80, .because = \"--precision %s\",\n",
               tlc_emit_precision_name(e->spec->options->precision));

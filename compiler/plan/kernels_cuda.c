@@ -114,7 +114,9 @@ static tlc_launch on_matrix_units(tlc_launch l, int64_t rows, int64_t tile_rows)
 }
 
 /* A row of kernels.def whose literal and conditions are those of reference kernel `ref`. */
-#define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn)                                \
+#define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn) \
+    CUDA_KERNEL_WITH(name, ref, type_ok, launch_fn, NULL)
+#define CUDA_KERNEL_WITH(name, ref, type_ok, launch_fn, scratch_fn)                  \
     static bool name##_serves(const tlc_node *n)                                     \
     {                                                                                \
         return type_ok(n) && tlc_kernel_fns_ref_##ref.serves(n) &&                   \
@@ -129,6 +131,7 @@ static tlc_launch on_matrix_units(tlc_launch l, int64_t rows, int64_t tile_rows)
         .layouts = plain_layouts,                                                    \
         .literal = name##_literal,                                                   \
         .launch = launch_fn,                                                         \
+        .scratch_bytes = scratch_fn,                                                 \
     }
 #define CUDA_KERNEL(name, launch_fn) CUDA_KERNEL_OF(name, name, all_float, launch_fn)
 
@@ -308,8 +311,15 @@ static tlc_launch over_classes(const tlc_node *n)
 {
     return block_a_row(n, n->in[0]->shape.dim[1]);
 }
-CUDA_KERNEL_OF(cross_entropy, cross_entropy, first_float, over_classes);
-CUDA_KERNEL_OF(cross_entropy_grad, cross_entropy_grad, first_float, over_classes);
+
+/* Where the host puts the classes' weights. */
+static int64_t class_weight_bytes(const tlc_node *n)
+{
+    return n->in[0]->shape.dim[1] * (int64_t)sizeof(float);
+}
+CUDA_KERNEL_WITH(cross_entropy, cross_entropy, first_float, over_classes, class_weight_bytes);
+CUDA_KERNEL_WITH(cross_entropy_grad, cross_entropy_grad, first_float, over_classes,
+                 class_weight_bytes);
 
 CUDA_KERNEL(max_pool2d, each_result);
 CUDA_KERNEL(avg_pool2d, each_result);

@@ -14,6 +14,7 @@ typedef struct tlk_cuda_step {
     float shrink;                    /* AdamW: 1 - lr * weight_decay */
     float share1, beta2, share2;     /* Adam: 1 - beta1, beta2, 1 - beta2 */
     float correction2, epsilon, rate;
+    const float *class_weights;      /* one a class; null: all 1 */
 } tlk_cuda_step;
 
 /* Groups of parameters with numbers of their own, as in tlk.h. */

@@ -59,7 +59,21 @@ TLK_DEVICE void tlk_cuda_softmax_grad_run(const tlk_cuda_softmax_grad &s, const 
     }
 }
 
-/* loss[n] of z[n,classes] and labels; with smoothing e the target is (1-e) onehot + e/K. */
+/* Weights of the classes; NULL: all 1. */
+TLK_DEVICE tlk_ptr<const float> tlk_class_weights(const tlk_cuda_step &step, int classes)
+{
+    if (!step.class_weights)
+        return nullptr;
+    return tlk_view(step.class_weights, classes);
+}
+
+TLK_DEVICE float tlk_class_weight(tlk_ptr<const float> weight, int64_t k)
+{
+    return weight ? weight[k] : 1.0f;
+}
+
+/* loss[n] of z[n,classes] and labels; with smoothing e the target is (1-e) onehot + e/K, and each
+ * class's share of it is times its weight. */
 struct tlk_cuda_cross_entropy {
     int64_t batch;
     int classes;
@@ -67,29 +81,59 @@ struct tlk_cuda_cross_entropy {
 };
 
 TLK_DEVICE void tlk_cuda_cross_entropy_run(const tlk_cuda_cross_entropy &s,
-                                           const tlk_cuda_frame &, const tlk_cuda_step &,
+                                           const tlk_cuda_frame &, const tlk_cuda_step &step,
                                            tlk_ptr<const float> z, tlk_ptr<const int64_t> label,
                                            tlk_ptr<float> loss)
 {
     int64_t first = (int64_t)blockIdx.x * s.classes;
+    tlk_ptr<const float> weight = tlk_class_weights(step, s.classes);
     float most = tlk_row_most(z, first, s.classes, 1);
     float log_sum = logf(tlk_row_exps(z, first, s.classes, 1, most)), rest = 0;
     if (s.smoothing > 0) { /* the mean distance of all classes */
         for (int i = (int)threadIdx.x; i < s.classes; i += TLK_CUDA_THREADS)
-            rest += log_sum - (z[first + i] - most);
+            rest += tlk_class_weight(weight, i) * (log_sum - (z[first + i] - most));
         rest = tlk_cuda_sum(rest) * (float)(s.smoothing / s.classes);
     }
-    if (threadIdx.x == 0)
-        loss[blockIdx.x] =
-            (float)(1 - s.smoothing) * (log_sum - (z[first + label[blockIdx.x]] - most)) + rest;
+    if (threadIdx.x == 0) {
+        int64_t is = label[blockIdx.x];
+        float share = (float)(1 - s.smoothing) * tlk_class_weight(weight, is);
+        loss[blockIdx.x] = share * (log_sum - (z[first + is] - most)) + rest;
+    }
 }
 
-/* Gradient by z of the mean over the batch: (softmax(z) - target) / divisor. */
+/* Gradient by z of the mean: (softmax(z) sum of target - target) / divisor. */
 struct tlk_cuda_cross_entropy_grad {
     int64_t batch;
     int classes;
     double smoothing;
 };
+
+/* Sum over the classes of the weighted target, to all of the block; 1 where none has a weight. */
+TLK_DEVICE float tlk_target_mass(const tlk_cuda_cross_entropy_grad &s,
+                                 tlk_ptr<const float> weight, int64_t is)
+{
+    float rest = 0;
+    if (!weight)
+        return 1;
+    if (s.smoothing > 0) {
+        for (int i = (int)threadIdx.x; i < s.classes; i += TLK_CUDA_THREADS)
+            rest += weight[i];
+        rest = tlk_cuda_sum(rest) * (float)(s.smoothing / s.classes);
+    }
+    return (float)(1 - s.smoothing) * weight[is] + rest;
+}
+
+/* Weights of the labels of n pictures, to all of the block. */
+TLK_DEVICE float tlk_label_weights(tlk_ptr<const float> weight, tlk_ptr<const int64_t> label,
+                                   int64_t n)
+{
+    float sum = 0;
+    if (!weight)
+        return (float)n;
+    for (int64_t i = threadIdx.x; i < n; i += TLK_CUDA_THREADS)
+        sum += weight[label[i]];
+    return tlk_cuda_sum(sum);
+}
 
 TLK_DEVICE void tlk_cuda_cross_entropy_grad_run(const tlk_cuda_cross_entropy_grad &s,
                                                 const tlk_cuda_frame &f,
@@ -97,17 +141,19 @@ TLK_DEVICE void tlk_cuda_cross_entropy_grad_run(const tlk_cuda_cross_entropy_gra
                                                 tlk_ptr<const float> z,
                                                 tlk_ptr<const int64_t> label, tlk_ptr<float> dz)
 {
-    int64_t first = (int64_t)blockIdx.x * s.classes;
-    float divisor = step.divisor;
+    int64_t first = (int64_t)blockIdx.x * s.classes, is = label[blockIdx.x];
+    tlk_ptr<const float> weight = tlk_class_weights(step, s.classes);
+    float divisor = step.divisor, mass = tlk_target_mass(s, weight, is);
     if (divisor == 0)
-        divisor = (float)tlk_cuda_pictures(s.batch, f.n);
+        divisor = tlk_label_weights(weight, label, tlk_cuda_pictures(s.batch, f.n));
     float most = tlk_row_most(z, first, s.classes, 1);
     float sum = tlk_row_exps(z, first, s.classes, 1, most);
     for (int i = (int)threadIdx.x; i < s.classes; i += TLK_CUDA_THREADS) {
         float target = (float)(s.smoothing / s.classes);
-        if (i == label[blockIdx.x])
+        if (i == is)
             target += (float)(1 - s.smoothing);
-        dz[first + i] = (expf(z[first + i] - most) / sum - target) / divisor;
+        float share = expf(z[first + i] - most) / sum * mass;
+        dz[first + i] = (share - target * tlk_class_weight(weight, i)) / divisor;
     }
 }
 

@@ -61,6 +61,7 @@ typedef struct tlr_cuda_program {
     const void *fatbin;               /* what nvcc made of it (make CUDA=1); NULL: nothing */
     tlr_cuda_table tables[TLR_CUDA_MAX_TABLES];
     int n_tables;
+    int n_classes;
     int needs;                        /* the least compute capability, 80: 8.0; 0: any served */
     const char *because;              /* what wants it */
     int opened;

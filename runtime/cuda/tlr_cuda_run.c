@@ -39,13 +39,27 @@ static tlk_cuda_step step_numbers(const tlk_step *s)
     };
 }
 
+/* Weights of the classes in the session's scratch, which the device sees; NULL: all 1. */
+static const float *place_class_weights(const tlr_cuda_program *p, const tlr_frame *f)
+{
+    float *weights = (float *)f->scratch;
+    if (!f->step->class_weights)
+        return NULL;
+    for (int k = 0; k < p->n_classes; ++k)
+        weights[k] = (float)f->step->class_weights[k];
+    return weights;
+}
+
 /* The numbers of each group to where kernels read them.  The last run is over, so nothing does now,
  * and this one is waited for, so the copy here lasts. */
-static int send_numbers(const tlr_cuda_program *p, const tlr_cuda_driver *d, const tlk_step *step,
+static int send_numbers(const tlr_cuda_program *p, const tlr_cuda_driver *d, const tlr_frame *f,
                         tlk_cuda_step numbers[TLK_CUDA_GROUPS])
 {
-    for (int g = 0; g < TLK_CUDA_GROUPS; ++g)
-        numbers[g] = step_numbers(&step[g]);
+    const float *weights = place_class_weights(p, f);
+    for (int g = 0; g < TLK_CUDA_GROUPS; ++g) {
+        numbers[g] = step_numbers(&f->step[g]);
+        numbers[g].class_weights = weights;
+    }
     return d->copy_to_device(p->numbers, numbers, TLK_CUDA_GROUPS * sizeof *numbers, p->stream);
 }
 
@@ -147,14 +161,14 @@ void tlr_cuda_forget_graphs(tlr_cuda_program *p)
 /* --- running ------------------------------------------------------------------------------ */
 
 static void run(tlr_cuda_program *p, const tlr_cuda_driver *d, const tlr_cuda_run_key *key,
-                const tlk_step *step)
+                const tlr_frame *f)
 {
     enum { CAPTURED_AT = 2 };
     tlk_cuda_step numbers[TLK_CUDA_GROUPS];
     const tlr_cuda_launch *at = NULL;
     int error = d->context_set(d->context);
-    if (!error && step)
-        error = send_numbers(p, d, step, numbers);
+    if (!error && f->step)
+        error = send_numbers(p, d, f, numbers);
     tlr_cuda_graph *g = find_graph(p, d, key);
     g->used = ++p->runs;
     if (!error && ++g->runs == CAPTURED_AT)
@@ -178,14 +192,10 @@ void tlr_cuda_run(tlr_cuda_program *p, const tlr_frame *f, const tlr_cuda_table 
     const tlr_cuda_driver *d = tlr_cuda_driver_open(&why);
     if (!d || !p->opened || p->trouble[0])
         return;
-    if (f->step && f->step->class_weights) {
-        tlr_cuda_trouble(p, "target cuda serves no class weights");
-        return;
-    }
     tlr_cuda_run_key key = { .table = table, .n = f->n, .consts = f->consts, .vars = f->vars,
                              .act = f->act, .fix = f->fix, .trains = f->step != NULL,
                              .backbone = f->step && f->step[TLK_GROUP_BACKBONE].t > 0 };
     pthread_mutex_lock(&running);
-    run(p, d, &key, f->step);
+    run(p, d, &key, f);
     pthread_mutex_unlock(&running);
 }

@@ -1,6 +1,6 @@
 /* stepdump.c: one step of a compiled network (fp32, sgd) on a fixed batch, whatever it runs on.
  *
- *     stepdump WEIGHTS N OUT
+ *     stepdump WEIGHTS N OUT [weighted]       weighted: every class has a weight of its own
  *
  * OUT: losses, logits and every trained or moving tensor after a step at rate 1, as floats one
  * after another; two targets' files are compared.
@@ -75,18 +75,30 @@ static void make_frame(const tlr_model *m, const char *weights, tlr_frame *f)
            (size_t)m->params_bytes);
     f->act = block(m, f->n * m->act_step_bytes);
     f->fix = block(m, m->fix_step_bytes);
-    f->scratch = aligned_alloc(64, ((size_t)m->scratch_bytes + 127) / 64 * 64);
+    f->scratch = block(m, m->scratch_bytes);
+}
+
+/* 0.5, 1.25, 2, ... */
+static const double *class_weights(const tlr_model *m)
+{
+    double *w = calloc((size_t)m->n_classes, sizeof *w);
+    if (!w)
+        exit(2);
+    for (int k = 0; k < m->n_classes; ++k)
+        w[k] = 0.5 + 0.75 * k;
+    return w;
 }
 
 int main(int argc, char **argv)
 {
     const tlr_model *m = tlr_the_model;
-    if (argc != 4)
+    if (argc != 4 && !(argc == 5 && strcmp(argv[4], "weighted") == 0))
         return 2;
     tlr_par par = { run_serially, NULL, 1 };
     tlk_step step[TLK_GROUPS];
     for (int g = 0; g < TLK_GROUPS; ++g)
-        step[g] = (tlk_step){ .seed = 5, .t = 1, .lr = 1, .dampening = 0 };
+        step[g] = (tlk_step){ .seed = 5, .t = 1, .lr = 1, .dampening = 0,
+                              .class_weights = argc == 5 ? class_weights(m) : NULL };
     tlr_frame f = { .n = atoi(argv[2]), .par = &par, .step = step };
     if (m->device)
         m->device->open(m->program);

@@ -89,7 +89,7 @@ def device_sources(folder):
     return [os.path.join(folder, "src/runtime/infer/tlr_pack.c")] + [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
 
 
-def dump(source, name, n, target, *options):
+def dump(source, name, n, target, *options, weighted=()):
     """Losses, logits and tensors after one step on `target`."""
     folder = os.path.join(WORK, name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -98,7 +98,7 @@ def dump(source, name, n, target, *options):
     program, out = os.path.join(folder, "stepdump"), os.path.join(folder, "step.bin")
     run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", *includes(folder), f"{folder}/model.c",
         f"{folder}/src/the_model.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
-    run(program, f"{folder}/weights.bin", n, out)
+    run(program, f"{folder}/weights.bin", n, out, *weighted)
     return np.fromfile(out, np.float32)
 
 
@@ -124,6 +124,31 @@ def declined(case):
         f.write(test_gradients.text(*case[1:]))
     p = run(TLC, "compile", source, "-o", f"{WORK}/cuda_no", "--target", "cuda", "--optimizer", "sgd", code=5)
     check(f"operator {HOST_ALONE[case[0]]} has no kernel" in p.stderr, f"{case[0]} is declined")
+
+
+def class_weights():
+    """A step with a weight for each class, with and without smoothing; a run of the trainer; all beside the reference's."""
+    mlp = os.path.join(SOURCE, "tests/e2e/mlp.tir")
+    for smoothing in (0, 0.1):
+        options = ["--label-smoothing", smoothing] if smoothing else []
+        want, got, plain = (dump(mlp, f"cuda_step_{t}", 3, t, *options, weighted=w)
+                            for t, w in (("ref", ["weighted"]), ("cuda", ["weighted"]), ("cuda", [])))
+        off = float(np.max(np.abs(got - want))) / float(np.max(np.abs(want)))
+        check(off <= ALLOWED < np.max(np.abs(got - plain)), f"class weights, smoothing {smoothing}: a step is off by {off:.1e}, allowed {ALLOWED:.0e}")
+    rng = np.random.default_rng(3)
+    np.save(f"{WORK}/cuda_x.npy", rng.standard_normal((22, 20)).astype(np.float32))
+    np.save(f"{WORK}/cuda_y.npy", np.arange(22) % 7 % 3)
+    losses = []
+    for target in ("ref", "cuda"):
+        folder = compiled(mlp, f"cuda_weighted_{target}", "--target", target, "--batch", 5, "--optimizer", "adam", "-q", targets=("trainer",))
+        out = os.path.join(WORK, f"cuda_weighted_{target}_run")
+        shutil.rmtree(out, ignore_errors=True)
+        run(f"{folder}/trainer", "train", "--data", f"{WORK}/cuda_x.npy,{WORK}/cuda_y.npy", "--valid", 0, "--epochs", 2, "--lr", 0.01,
+            "--class-weights", "balanced", "--out", out, "-q")
+        losses.append([s["loss"] for s in steps(out) if s["type"] == "step"])
+    off = max(abs(a - b) / a for a, b in zip(*losses))
+    check(len(losses[0]) == len(losses[1]) == 10 and off <= ALLOWED,
+          f"--class-weights balanced: {len(losses[1])} steps, losses off by {off:.1e} of the reference's, allowed {ALLOWED:.0e}")
 
 
 def trajectory(case):
@@ -290,6 +315,7 @@ if __name__ == "__main__":
         else:
             compiled(os.path.join(SOURCE, "tests/e2e/mlp.tir"), "traj_mlp_cuda", "--target", "cuda", "--batch", 4, "--optimizer", "adam")
         with_fakes(*without_device(folder))
+        class_weights()
         gpu_check()
         by_nvcc(folder, ARCHITECTURES if LONG else [86])
         by_nvrtc(folder, [86])
