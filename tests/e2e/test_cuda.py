@@ -1,7 +1,7 @@
 """Target cuda without a GPU: its kernels run on the CPU under tests/cuda/tlk_cuda_emu.h, which checks every access.
 
 The programs are those that a user builds; only the driver and NVRTC that they open by name are the tests' own
-(tests/cuda/fake_driver.c, fake_nvrtc.c).  TLC_LONG=1: every operator's case, trajectories of convolutional networks.
+(tests/cuda/fake_driver.c, fake_nvrtc.c).  TLC_LONG=1: every operator's case.
 Arguments: cases of test_gradients.py to try alone."""
 import json
 import os
@@ -321,7 +321,4 @@ if __name__ == "__main__":
         for precision, short in SHORT_PRODUCTS.items():
             if case[0] in (PRODUCTS if LONG else short) and case[0] in (sys.argv[1:] or PRODUCTS):
                 step_of(case, precision)
-    if os.path.isdir(DATA) and LONG and not sys.argv[1:]:
-        trajectory("mixed")
-        trajectory("mixed_adamw")
     finish()
