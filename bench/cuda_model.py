@@ -9,6 +9,7 @@ import subprocess
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TLC = os.environ.get("TLC", os.path.join(ROOT, "build/release/tlc"))
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+HEAVY = ("conv2d", "linear", "matmul", "sgd_update", "adam_update")
 BYTES = {"float": 4, "double": 8, "int64_t": 8, "int32_t": 4, "uint8_t": 1, "bool": 1}
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\w+)'")
@@ -33,6 +34,10 @@ class Taken:
         shared = re.search(r"(\d+) bytes smem", text)
         self.registers, self.shared = int(re.search(r"Used (\d+) registers", text).group(1)), int(shared.group(1)) if shared else 0
         self.spilled = stores + loads
+
+    def is_bad_in(self, kernel):
+        """Convolutions, products and updates, where a step's time goes, may use no memory of their own."""
+        return bool(self.spilled or self.stack) and kernel.split("_", 1)[1].startswith(HEAVY)
 
 
 def ask_ptxas(folder, architectures, flags=()):
