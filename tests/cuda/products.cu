@@ -210,8 +210,9 @@ static void run(const char *name, const format &fmt, const layer &l, int which, 
     const int64_t width = TLK_MMA_AREA / mma_rows;
     const unsigned grid[3] = { (unsigned)((columns + width - 1) / width),
                                (unsigned)((rows + mma_rows - 1) / mma_rows), (unsigned)l.groups };
-    f.n = PICTURES, f.step[0].lr = -1, f.step[0].t = 1, f.step[0].share1 = 1;
-    f.step[0].correction2 = f.step[0].epsilon = 1;
+    tlk_cuda_step step = {};
+    step.lr = -1, step.t = 1, step.share1 = step.correction2 = step.epsilon = 1;
+    f.n = PICTURES, f.step = &step;
     double share[2] = { 0, 0 }, at_no_roundoff = 0;
     const char *found = NULL;
     for (int rounded = 0; rounded < 2 && !found; ++rounded) {
