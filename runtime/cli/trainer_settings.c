@@ -22,20 +22,12 @@ static tlb_status check_schedule(const tlb_args *a)
     return TLB_OK;
 }
 
-static bool has_backbone(const tlr_model *m)
-{
-    for (int i = 0; i < m->n_tensors; ++i)
-        if (m->tensors[i].kind == TLR_PARAM && m->tensors[i].backbone)
-            return true;
-    return false;
-}
-
 /* Both groups are there where a new head was put on a network of which more is trained. */
 static tlb_status check_groups(const tlb_args *a)
 {
     bool stages = tlb_int(a, TLB_OPT_HEAD_EPOCHS) > 0;
     bool rate = !isnan(tlb_num(a, TLB_OPT_LR_BACKBONE));
-    if ((stages || rate) && !has_backbone(tlr_the_model))
+    if ((stages || rate) && !tlr_has_backbone(tlr_the_model))
         return tlb_error(a, TLB_E_UNSUPPORTED, "E_MODEL", NULL, NULL,
                          "compile with --replace-head and, say, --freeze '*' --unfreeze 'layer4*'",
                          "%s: nothing beside a new head is trained in this network",

@@ -284,6 +284,13 @@ static tlb_status check_schema(tlr_trainer *t, const json_t *j, const char *name
     return TLB_OK;
 }
 
+/* The samples of a run are as many from its first step on: the first stage's steps follow. */
+static int64_t head_steps(const tlr_trainer *t, int64_t step)
+{
+    int64_t stage = t->config.head_epochs * tlr_steps_in_epoch(t);
+    return step < stage ? step : stage;
+}
+
 /* Numbers of last.json, held against what they can be. */
 static bool read_progress(const tlr_trainer *t, const json_t *j, tlr_progress *out)
 {
@@ -295,6 +302,7 @@ static bool read_progress(const tlr_trainer *t, const json_t *j, tlr_progress *o
                        .correct = tlb_json_int(j, "correct", -1),
                        .metrics_bytes = tlb_json_int(j, "metrics_bytes", -1),
                        .has_best = json_is_object(best) };
+    p.head_steps = head_steps(t, p.step);
     if (p.has_best) {
         p.best_epoch = tlb_json_int(best, "epoch", -1);
         p.best_step = tlb_json_int(best, "step", -1);

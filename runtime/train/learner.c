@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_THREADS = 1024, MAX_SIDE = 65500, DEFAULT_PICTURES = 1000 };
+enum { MAX_SIDE = 65500, DEFAULT_PICTURES = 1000 };
 
 /* Which learner this thread trains: what tells the progress callback from other threads. */
 static _Thread_local const tlr_learner *training_here;
@@ -83,7 +83,8 @@ static void heap_give(void *self, void *p, size_t bytes)
 typedef struct layout {
     tlr_train_config engine;
     int64_t capacity;
-    size_t set_at, label_at, sorted_at, rows_at, pixels_at, heap_at, bytes;
+    size_t set_at, label_at, sorted_at, class_weights_at, best_at, rows_at, pixels_at, heap_at,
+        bytes;
 } layout;
 
 static const tlr_io *row_of(const tlr_model *m)
@@ -101,28 +102,6 @@ static size_t row_bytes(const tlr_model *m)
     return (size_t)row_of(m)->elems * (size_t)tlr_type_bytes(row_of(m)->type);
 }
 
-static tlr_status engine_config(const tlr_model *m, const tlr_learner_config *c,
-                                tlr_train_config *e)
-{
-    tlr_train_config_init(e, m);
-    e->epochs = 0;
-    e->seed = c->seed;
-    e->patience = c->patience;
-    e->batch = c->batch ? c->batch : m->max_batch;
-    e->threads = c->threads ? c->threads : 1;
-    e->rates.lr = c->lr != 0 ? c->lr : e->rates.lr;
-    e->rates.momentum = c->momentum;
-    if (c->weight_decay != 0)
-        e->rates.weight_decay = fmax(0, c->weight_decay);
-    e->schedule.warmup_epochs = c->warmup_epochs;
-    bool fine = e->batch >= 1 && e->batch <= m->max_batch && e->threads >= 1 &&
-                e->threads <= MAX_THREADS && isfinite(e->rates.lr) && e->rates.lr >= 0 &&
-                isfinite(e->rates.weight_decay) && isfinite(c->momentum) && c->momentum >= 0 &&
-                c->patience >= 0 && c->warmup_epochs >= 0 &&
-                tlr_schedule_find(c->schedule ? c->schedule : "constant", &e->schedule.kind);
-    return fine ? TLR_OK : TLR_E_USAGE;
-}
-
 static tlr_status lay_out(const tlr_model *m, const tlr_learner_config *c, layout *out)
 {
     static const tlr_learner_config defaults;
@@ -130,16 +109,18 @@ static tlr_status lay_out(const tlr_model *m, const tlr_learner_config *c, layou
     if (m->abi != TLR_ABI || !m->step.run || m->preprocess.kind != TLR_PREPROCESS_PICTURE)
         return TLR_E_UNSUPPORTED;
     layout l = { .capacity = c->max_pictures ? c->max_pictures : DEFAULT_PICTURES };
-    tlr_status st = engine_config(m, c, &l.engine);
+    tlr_status st = tlr_learner_engine(m, c, &l.engine);
     if (st != TLR_OK || l.capacity < 1)
-        return TLR_E_USAGE;
+        return st != TLR_OK ? st : TLR_E_USAGE;
     if ((size_t)l.capacity > SIZE_MAX / 4 / (row_bytes(m) + 64))
         return TLR_E_LIMIT;
     size_t n = (size_t)l.capacity;
     l.set_at = sizeof(tlr_learner);
     l.label_at = l.set_at + tlr_round64(n);
     l.sorted_at = l.label_at + tlr_round64(n * sizeof(int32_t));
-    l.rows_at = l.sorted_at + tlr_round64(n * sizeof(int32_t));
+    l.class_weights_at = l.sorted_at + tlr_round64(n * sizeof(int32_t));
+    l.best_at = l.class_weights_at + tlr_round64((size_t)m->n_classes * sizeof(double));
+    l.rows_at = l.best_at + (c->keep_best ? tlr_round64((size_t)m->params_bytes) : 0);
     l.pixels_at = l.rows_at + tlr_round64(n * row_bytes(m));
     l.heap_at = l.pixels_at + tlr_round64(tlr_pixels_scratch_max(&m->preprocess));
     l.bytes = l.heap_at + tlr_trainer_bytes(m, l.capacity, &l.engine);
@@ -192,6 +173,8 @@ static void on_epoch(void *self, const tlr_epoch_report *r)
 static void place_tables(tlr_learner *l, const layout *a)
 {
     char *block = (char *)l;
+    l->class_weights = (double *)(void *)(block + a->class_weights_at);
+    l->best = a->best_at < a->rows_at ? block + a->best_at : NULL;
     l->capacity = a->capacity;
     l->set = (uint8_t *)block + a->set_at;
     l->label = (int32_t *)(void *)(block + a->label_at);
@@ -200,6 +183,14 @@ static void place_tables(tlr_learner *l, const layout *a)
     l->pixels = block + a->pixels_at;
     l->heap.base = block + a->heap_at;
     l->heap.bytes = a->bytes - a->heap_at;
+}
+
+static void copy_class_weights(tlr_learner *l, int n_classes, tlr_train_config *engine)
+{
+    if (!engine->class_weights)
+        return;
+    memcpy(l->class_weights, engine->class_weights, (size_t)n_classes * sizeof(double));
+    engine->class_weights = l->class_weights;
 }
 
 /* Fill the block; the weights are checked. */
@@ -212,6 +203,7 @@ static tlr_status build(const tlr_model *m, const void *weights, const tlr_learn
     l->progress = c ? c->progress : NULL;
     l->progress_self = c ? c->progress_self : NULL;
     a->engine.heap = (tlr_heap){ l, heap_get, heap_give };
+    copy_class_weights(l, m->n_classes, &a->engine);
     const tlr_samples samples = { .n_train = a->capacity, .labels = l->sorted };
     const tlr_train_hooks hooks = { .self = l, .stop = stop_wanted, .step = on_step,
                                     .epoch = on_epoch };
@@ -372,10 +364,19 @@ static void settle_epoch(tlr_learner *l)
     l->epoch_n = l->n[TLR_TRAINING];
 }
 
+static tlb_status on_best(void *self)
+{
+    tlr_learner *l = self;
+    if (l->best)
+        memcpy(l->best, l->t->params, (size_t)l->t->model->params_bytes);
+    l->has_best = l->best != NULL;
+    return TLB_OK;
+}
+
 /* The calling thread trains; `busy` is set. */
 static tlr_status train(tlr_learner *l)
 {
-    static const tlr_keeper keeps_nothing;
+    const tlr_keeper keeper = { .self = l, .best = on_best };
     const tlr_learner *outer = training_here; /* whose callback this may be */
     tlr_trainer *t = l->t;
     training_here = l;
@@ -385,7 +386,7 @@ static tlr_status train(tlr_learner *l)
     t->started = tlr_seconds();
     tlb_status st = tlr_trainer_prepare(t);
     if (st == TLB_OK)
-        st = tlr_trainer_loop(t, &keeps_nothing);
+        st = tlr_trainer_loop(t, &keeper);
     if (st == TLB_E_INTERRUPTED)
         tlr_learner_fail(l, TLR_E_STOPPED, "stopped after step %lld",
                          (long long)t->progress.step);

@@ -1,6 +1,7 @@
 /* learner_save.c: a learner's weights and state as one run of bytes.
  *
- *     WEIGHTS, STATE   header | params, or all of vars         in the machine's order
+ *     WEIGHTS          header | params                         in the machine's order
+ *     STATE            header | vars | the best epoch's params, where they are kept
  *     NETWORK          weights.bin, as tlr_model.h has it
  *
  * The header says of what network and how far; its checksum covers both.  All that can be wrong
@@ -14,32 +15,46 @@
 #include <xxhash.h>
 
 #define MAGIC "tlct\r\n\x1a\n"
-enum { VERSION = 1, CODE_BYTES = 64 };
+enum { VERSION = 2, CODE_BYTES = 64 };
 
 typedef struct header {
     char magic[8];
     uint32_t version, what;
     char code_sha256[CODE_BYTES];
     uint64_t seed, payload_bytes;
-    int64_t n_train, epoch, position, step, correct, has_best, best_epoch, best_step;
+    int64_t n_train, epoch, position, step, head_steps, correct, has_best, best_epoch, best_step;
+    int64_t keeps_best;       /* 1: the best epoch's parameters follow */
     double loss_sum, best_accuracy, best_loss;
     uint64_t xxh64;           /* of the header with 0 here, then the payload */
 } header;
 
-static uint64_t checksum(const header *h, const void *payload)
+/* The payload may lie in two pieces; the second is then `best`. */
+static uint64_t checksum(const header *h, const void *payload, uint64_t bytes, const void *best)
 {
     header clean = *h;
     XXH64_state_t s;
     clean.xxh64 = 0;
     XXH64_reset(&s, 0);
     XXH64_update(&s, &clean, sizeof clean);
-    XXH64_update(&s, payload, h->payload_bytes);
+    XXH64_update(&s, payload, bytes);
+    XXH64_update(&s, best, h->payload_bytes - bytes);
     return XXH64_digest(&s);
 }
 
-static uint64_t payload_bytes(const tlr_model *m, tlr_saved what)
+/* Of the first piece. */
+static uint64_t vars_bytes(const tlr_model *m, tlr_saved what)
 {
     return (uint64_t)(what == TLR_SAVED_STATE ? m->vars_bytes : m->params_bytes);
+}
+
+static uint64_t payload_bytes(const tlr_model *m, tlr_saved what, bool keeps_best)
+{
+    return vars_bytes(m, what) + (keeps_best ? (uint64_t)m->params_bytes : 0);
+}
+
+static bool keeps_best(const tlr_learner *l, tlr_saved what)
+{
+    return what == TLR_SAVED_STATE && l->has_best;
 }
 
 static header make_header(const tlr_learner *l, tlr_saved what)
@@ -52,13 +67,15 @@ static header make_header(const tlr_learner *l, tlr_saved what)
     h.version = VERSION;
     h.what = what;
     memcpy(h.code_sha256, t->model->code_sha256, CODE_BYTES);
-    h.payload_bytes = payload_bytes(t->model, what);
+    h.keeps_best = keeps_best(l, what);
+    h.payload_bytes = payload_bytes(t->model, what, keeps_best(l, what));
     if (what == TLR_SAVED_STATE) {
         h.seed = t->config.seed;
         h.n_train = l->epoch_n;
         h.epoch = p->epoch;
         h.position = p->position;
         h.step = p->step;
+        h.head_steps = p->head_steps;
         h.correct = p->correct;
         h.loss_sum = p->loss_sum;
         h.has_best = p->has_best;
@@ -67,7 +84,7 @@ static header make_header(const tlr_learner *l, tlr_saved what)
         h.best_accuracy = p->best_accuracy;
         h.best_loss = p->best_loss;
     }
-    h.xxh64 = checksum(&h, t->params);
+    h.xxh64 = checksum(&h, t->params, vars_bytes(t->model, what), l->best);
     return h;
 }
 
@@ -129,7 +146,10 @@ static tlb_status put_all(const tlr_learner *l, tlr_saved what, sink *s)
         return put_network(l, s);
     header h = make_header(l, what);
     tlb_status st = put(s, &h, sizeof h);
-    return st == TLB_OK ? put(s, l->t->params, h.payload_bytes) : st;
+    uint64_t vars = vars_bytes(l->t->model, what);
+    if (st == TLB_OK)
+        st = put(s, l->t->params, vars);
+    return st == TLB_OK && h.keeps_best ? put(s, l->best, h.payload_bytes - vars) : st;
 }
 
 static size_t saved_bytes(const tlr_learner *l, tlr_saved what)
@@ -137,7 +157,7 @@ static size_t saved_bytes(const tlr_learner *l, tlr_saved what)
     const tlr_model *m = l->t->model;
     tlr_weights_header h;
     if (what != TLR_SAVED_NETWORK)
-        return sizeof(header) + payload_bytes(m, what);
+        return sizeof(header) + payload_bytes(m, what, keeps_best(l, what));
     memcpy(&h, l->t->weights, sizeof h);
     return tlr_weights_params_at((uint64_t)m->consts_bytes) + (size_t)m->params_bytes +
            h.labels_bytes;
@@ -197,6 +217,7 @@ tlr_status tlr_learner_save_file(tlr_learner *l, tlr_saved what, const char *pat
 static tlr_progress progress_of(const header *h)
 {
     return (tlr_progress){ .epoch = h->epoch, .position = h->position, .step = h->step,
+                           .head_steps = h->head_steps,
                            .loss_sum = h->loss_sum, .correct = h->correct,
                            .has_best = h->has_best != 0, .best_epoch = h->best_epoch,
                            .best_step = h->best_step, .best_accuracy = h->best_accuracy,
@@ -214,10 +235,13 @@ static tlr_status check_bytes(tlr_learner *l, const void *bytes, size_t n, heade
         return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved by another version of tlc");
     if (memcmp(h->code_sha256, m->code_sha256, CODE_BYTES) != 0)
         return tlr_learner_fail(l, TLR_E_UNSUPPORTED, "saved from another network");
-    if (h->what > TLR_SAVED_STATE || h->payload_bytes != payload_bytes(m, (tlr_saved)h->what) ||
+    if (h->what > TLR_SAVED_STATE || h->keeps_best < 0 ||
+        h->keeps_best > (h->what == TLR_SAVED_STATE) ||
+        h->payload_bytes != payload_bytes(m, (tlr_saved)h->what, h->keeps_best) ||
         n - sizeof *h != h->payload_bytes)
         return tlr_learner_fail(l, TLR_E_MALFORMED, "cut, or longer than it was");
-    if (checksum(h, (const char *)bytes + sizeof *h) != h->xxh64)
+    const char *payload = (const char *)bytes + sizeof *h;
+    if (checksum(h, payload, h->payload_bytes, payload) != h->xxh64)
         return tlr_learner_fail(l, TLR_E_MALFORMED, "damaged: the checksum differs");
     const tlr_progress p = progress_of(h);
     if ((uint64_t)h->has_best > 1 || !tlr_progress_fine(&p, h->n_train))
@@ -236,8 +260,13 @@ tlr_status tlr_learner_load(tlr_learner *l, const void *bytes, size_t n)
     if (st != TLR_OK)
         return st;
     tlr_trainer *t = l->t;
+    const char *payload = (const char *)bytes + sizeof h;
+    uint64_t vars = vars_bytes(t->model, (tlr_saved)h.what);
     memset(t->params, 0, (size_t)t->model->vars_bytes);
-    memcpy(t->params, (const char *)bytes + sizeof h, h.payload_bytes);
+    memcpy(t->params, payload, vars);
+    l->has_best = h.keeps_best && l->best;
+    if (l->has_best)
+        memcpy(l->best, payload + vars, h.payload_bytes - vars);
     t->progress = progress_of(&h);
     l->epoch_n = h.n_train;
     if (h.what == TLR_SAVED_STATE)
@@ -261,4 +290,19 @@ tlr_status tlr_learner_load_file(tlr_learner *l, const char *path)
                                   : tlr_learner_fail(l, TLR_E_MALFORMED, "the file is empty");
     tlb_unmap(&map);
     return loaded;
+}
+
+tlr_status tlr_learner_take_best(tlr_learner *l)
+{
+    if (!tlr_learner_usable(l, true))
+        return TLR_E_USAGE;
+    if (!l->has_best)
+        return tlr_learner_fail(l, TLR_E_USAGE, l->best ? "no epoch is done"
+                                                        : "config.keep_best was not set");
+    tlr_trainer *t = l->t;
+    memset(t->params, 0, (size_t)t->model->vars_bytes);
+    memcpy(t->params, l->best, (size_t)t->model->params_bytes);
+    t->progress = (tlr_progress){ 0 };
+    l->epoch_n = 0;
+    return TLR_OK;
 }

@@ -26,9 +26,10 @@ bool tlr_progress_fine(const tlr_progress *p, int64_t n_train)
     bool best_fine = count_fine(p->best_epoch) && p->best_epoch > 0 && p->best_step > 0 &&
                      p->best_step <= p->step && isfinite(p->best_accuracy) &&
                      isfinite(p->best_loss);
-    return count_fine(p->epoch) && count_fine(p->step) && p->position >= 0 &&
-           p->position <= n_train && p->correct >= 0 && p->correct <= p->position &&
-           isfinite(p->loss_sum) && (!p->has_best || best_fine);
+    return count_fine(p->epoch) && count_fine(p->step) && p->head_steps >= 0 &&
+           p->head_steps <= p->step && p->position >= 0 && p->position <= n_train &&
+           p->correct >= 0 && p->correct <= p->position && isfinite(p->loss_sum) &&
+           (!p->has_best || best_fine);
 }
 
 /* Without validation pictures the latest weights are the best there are. */

@@ -45,7 +45,8 @@ static void set_numbers(tlr_trainer *t, int64_t n)
 {
     const tlr_train_config *c = &t->config;
     const tlr_rates *r = &c->rates;
-    int64_t waits = c->head_epochs * tlr_steps_in_epoch(t), step = t->progress.step;
+    int64_t step = t->progress.step;
+    bool waits = t->progress.epoch < c->head_epochs;
     tlk_step *head = &t->numbers[TLK_GROUP_HEAD], *backbone = &t->numbers[TLK_GROUP_BACKBONE];
     *head = (tlk_step){ .seed = c->seed, .epoch = t->progress.epoch, .t = step + 1,
                         .class_weights = c->class_weights, .divisor = sum_of_weights(t, n),
@@ -53,7 +54,7 @@ static void set_numbers(tlr_trainer *t, int64_t n)
                         .momentum = r->momentum, .dampening = r->dampening,
                         .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon };
     *backbone = *head;
-    backbone->t = step < waits ? 0 : step + 1 - waits;
+    backbone->t = waits ? 0 : step + 1 - t->progress.head_steps;
     if (r->lr_backbone >= 0)
         backbone->lr = tlr_rate_at(&c->schedule, r->lr_backbone, step, tlr_steps_in_epoch(t),
                                    c->epochs);
@@ -155,6 +156,7 @@ tlb_status tlr_trainer_step(tlr_trainer *t, tlr_step_report *out)
     p->correct += correct;
     p->position += n;
     ++p->step;
+    p->head_steps += p->epoch < t->config.head_epochs;
     double now = tlr_seconds();
     t->costs.train_s += now - began;
     int64_t batch = t->config.batch * t->config.accumulate;

@@ -67,6 +67,9 @@ bool tlr_schedule_find(const char *name, tlr_schedule_kind *out); /* "cosine" */
 double tlr_rate_at(const tlr_schedule *s, double lr, int64_t step, int64_t steps_in_epoch,
                    int64_t epochs);
 
+/* Is more than a new head trained?  config.head_epochs and rates.lr_backbone are for such a model. */
+bool tlr_has_backbone(const tlr_model *m);
+
 /* Where a trainer's memory comes from.  get: zeroed, 64-byte aligned; NULL: no more.  give: what was
  * got last comes back first.  Both NULL: the system's. */
 typedef struct tlr_heap {
@@ -137,6 +140,7 @@ typedef struct tlr_progress {
     int64_t epoch;            /* finished ones */
     int64_t position;         /* samples trained on in the epoch under way */
     int64_t step;             /* finished ones */
+    int64_t head_steps;       /* of them, those that left the backbone alone */
     double loss_sum;          /* over the epoch under way */
     int64_t correct;
     bool has_best;

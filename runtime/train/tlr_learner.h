@@ -23,6 +23,9 @@ struct tlr_learner {
     char *rows;
     void *pixels;             /* scratch of tlr_pixels_to_input */
     int64_t epoch_n;          /* training pictures of the epoch that was left in its midst */
+    double *class_weights;
+    char *best;               /* parameters of the best epoch; NULL: not wanted */
+    bool has_best;            /* they are there */
     struct { char *base; size_t bytes, used; } heap;
     /* `busy` while training; only the thread that trains may then do more than ask. */
     int busy, stop;           /* atomic */
@@ -38,5 +41,8 @@ tlr_status tlr_learner_fail(tlr_learner *l, tlr_status status, const char *fmt, 
     __attribute__((format(printf, 3, 4)));
 /* May the calling thread use the learner?  alone: nothing is to be training, in it either. */
 bool tlr_learner_usable(tlr_learner *l, bool alone);
+/* What the engine is told; the class weights are the caller's still. */
+tlr_status tlr_learner_engine(const tlr_model *m, const tlr_learner_config *c,
+                              tlr_train_config *out);
 
 #endif

@@ -21,6 +21,9 @@
  * input is.  What is learned is a function of weights, pictures in their order, and configuration:
  * threads, a stop, and a save and load in between do not change a bit of it.
  *
+ * Label smoothing, the optimizer's kind and the batch norms' policy were settled when the network
+ * was compiled.  Pictures changed at random are the application's to make: each is one more to add.
+ *
  * Functions return a status: 0 is success, others as in tlr.h; tlr_learner_message says more.  A
  * call that fails changes nothing but what its comment says.  One learner serves one thread at a
  * time.  While it trains, other threads may call tlr_learner_stop, _wait and _message alone; the
@@ -54,11 +57,18 @@ typedef struct tlr_learner_config { /* zeros: the defaults */
     int threads;            /* of the kernels; 0: 1; the bits do not depend on it */
     uint64_t seed;          /* of initial values, order and dropout */
     double lr;              /* learning rate; 0: 0.001 */
+    double lr_backbone;     /* of what is trained beside a new head; 0: lr; below 0: none */
+    int64_t head_epochs;    /* epochs, first, that train the new head alone */
     double weight_decay;    /* 0: the optimizer's default; below 0: none */
     double momentum;        /* of SGD */
     const char *schedule;   /* "constant", "step", "cosine"; NULL: constant */
     int64_t warmup_epochs;  /* the rate grows linearly over them */
+    int64_t step_epochs;    /* of "step": epochs to a tenth of the rate; 0: a third of them */
+    const double *class_weights; /* of the loss in training, one a class, copied; NULL: all 1 */
+    int64_t accumulate;     /* batches to a step; 0: 1; more: compiled with --keep-gradients */
+    double clip_norm;       /* most the norm of all gradients may be; 0: any; else compiled so too */
     int64_t patience;       /* end after so many epochs without a better one; 0: never */
+    int keep_best;          /* 1: room for the best epoch's weights, see tlr_learner_take_best */
     /* After each step and each epoch, in the thread that trains; not 0: stop. */
     int (*progress)(void *self, const tlr_learning *now);
     void *progress_self;
@@ -86,7 +96,8 @@ size_t tlr_learner_bytes(const struct tlr_model *model, const tlr_learner_config
  * kept by the caller until close).  Trained parameters begin with the file's values where it was
  * exported from a training, else as the network says, drawn by the seed.
  * fails   TLR_E_USAGE; TLR_E_INPUT, TLR_E_MALFORMED (the file); TLR_E_UNSUPPORTED (of another
- *         model; compiled without training, or no network of pictures); TLR_E_LIMIT (memory).
+ *         model; compiled without training, without what `config` wants of it, or no network of
+ *         pictures); TLR_E_LIMIT (memory).
  */
 tlr_status tlr_learner_open_file(const struct tlr_model *model, const char *weights_path,
                                  const tlr_learner_config *config, tlr_learner **out);
@@ -144,6 +155,12 @@ tlr_status tlr_learner_save_file(tlr_learner *l, tlr_saved what, const char *pat
  */
 tlr_status tlr_learner_load(tlr_learner *l, const void *bytes, size_t n);
 tlr_status tlr_learner_load_file(tlr_learner *l, const char *path);
+/**
+ * Take the weights of the best epoch (tlr_learning.best; without validation pictures the last), as
+ * if saved then as WEIGHTS and loaded.  Where config.keep_best is set STATE has them too.
+ * fails   TLR_E_USAGE: none are kept.
+ */
+tlr_status tlr_learner_take_best(tlr_learner *l);
 
 /* Note `why` as the message and return `status`: for what is built on this header. */
 tlr_status tlr_learner_refuse(tlr_learner *l, tlr_status status, const char *why);

@@ -69,6 +69,14 @@ void tlr_train_config_init(tlr_train_config *c, const tlr_model *m)
     tlb_limits_init(&c->limits);
 }
 
+bool tlr_has_backbone(const tlr_model *m)
+{
+    for (int i = 0; i < m->n_tensors; ++i)
+        if (m->tensors[i].kind == TLR_PARAM && m->tensors[i].backbone)
+            return true;
+    return false;
+}
+
 static tlb_status start_pool(tlr_trainer *t)
 {
     t->pool_memory = tlr_get(&t->config.heap, tlr_pool_bytes(t->config.threads));

@@ -229,12 +229,13 @@ def checkpoints():
     put("checkpoint", "mib_tensors", b"\1\0" + sealed(filled(b"["), b""))
 
 
-def saved_learner(what=1, graph="00112233445566778899aabbccddeeff" * 2, n_train=5, epoch=2, position=2, step=7, correct=1, best=(1, 2, 6), loss=0.5):
+def saved_learner(what=1, graph="00112233445566778899aabbccddeeff" * 2, n_train=5, epoch=2, position=2, step=7, correct=1, best=(1, 2, 6), loss=0.5,
+                  head_steps=0, keeps=0):
     """runtime/train/learner_save.c; the harness puts the checksum in."""
-    payload = struct.pack("<96f", *[k / 97 for k in range(96)])[:384 if what else 128]
+    payload = struct.pack("<96f", *[k / 97 for k in range(96)])[:384 if what else 128] + bytes(128 * (keeps == 1))
     has_best, best_epoch, best_step = best
-    return (b"tlct\r\n\x1a\n" + struct.pack("<II", 1, what) + graph.encode() + struct.pack("<QQ", 9, len(payload)) +
-            struct.pack("<8q", n_train, epoch, position, step, correct, has_best, best_epoch, best_step) +
+    return (b"tlct\r\n\x1a\n" + struct.pack("<II", 2, what) + graph.encode() + struct.pack("<QQ", 9, len(payload)) +
+            struct.pack("<10q", n_train, epoch, position, step, head_steps, correct, has_best, best_epoch, best_step, keeps) +
             struct.pack("<3d", loss, 0.5, 1.25) + bytes(8) + payload)
 
 
@@ -245,7 +246,8 @@ def learners():
             "longer": whole + b"\0", "other_network": saved_learner(graph="f" * 64), "no_such_thing": saved_learner(2),
             "last_step": saved_learner(step=2 ** 63 - 1), "last_epoch": saved_learner(epoch=2 ** 63 - 1),
             "position": saved_learner(position=6), "loss": saved_learner(loss=float("nan")), "best": saved_learner(best=(2, 1, 1)),
-            "other_pictures": saved_learner(n_train=2 ** 62, position=2 ** 61)}
+            "other_pictures": saved_learner(n_train=2 ** 62, position=2 ** 61), "head_steps": saved_learner(head_steps=8),
+            "keeps_best": saved_learner(keeps=1), "weights_keep": saved_learner(0, best=(0, 0, 0), keeps=1), "keeps_two": saved_learner(keeps=2)}
     for name, content in rows.items():
         put("learner", name, b"\1" + content)
     put("learner", "unsealed", b"\0" + whole)

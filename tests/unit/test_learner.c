@@ -27,6 +27,9 @@ typedef struct world {
     tlr_picture picture[ALL];
     tlr_learner *l;
     int calls, stop_at, epochs_done, in_callback;
+    const char *params;       /* of a trainer under way */
+    char best[TINY_PARAMS];
+    int64_t best_epoch, last_epoch;
 } world;
 
 static void seal(world *w)
@@ -53,6 +56,14 @@ static int open_world(void **state)
     }
     *state = w;
     return 0;
+}
+
+/* tiny_kept on the same pictures. */
+static tlr_model tiny_kept_pictures(const world *w)
+{
+    tlr_model m = tiny_kept();
+    m.preprocess = w->model.preprocess;
+    return m;
 }
 
 static int close_world(void **state)
@@ -115,6 +126,16 @@ static void test_learns(void **state)
     tlr_learner_close(l);
 }
 
+static int stop_at(void *self, const tlr_learning *now)
+{
+    world *w = self;
+    w->epochs_done += now->epoch_done;
+    assert_true(now->epoch >= 1 && now->epoch <= now->epochs && now->step >= 1);
+    assert_int_equal(now->steps, (PICTURES + TINY_BATCH - 1) / TINY_BATCH);
+    assert_int_equal(now->valid_n, now->epoch_done ? CHECKED : 0);
+    return ++w->calls == w->stop_at;
+}
+
 static tlb_status read_input(void *self, int64_t sample, int64_t view, int reader, void *input)
 {
     const world *w = self;
@@ -126,28 +147,265 @@ static tlb_status read_input(void *self, int64_t sample, int64_t view, int reade
     return TLB_OK;
 }
 
-/* The engine under `trainer` and the learner are one: the same weights, bit for bit. */
-static void test_same_as_trainer(void **state)
+/* What `trainer` computes with `c`: the first `bytes` of its parameters and states. */
+static void trainer_run(world *w, const tlr_train_config *c, const tlr_keeper *keeper, char *to,
+                        size_t bytes)
 {
-    world *w = *state;
-    static const tlr_keeper nothing;
     int32_t labels[ALL];
-    char saved[ROOM];
-    tlr_train_config c;
     tlr_trainer *t = NULL;
     for (int i = 0; i < ALL; ++i)
         labels[i] = i % TINY_K;
     const tlr_samples samples = { .self = w, .n_train = PICTURES, .n_valid = CHECKED,
                                   .labels = labels, .read = read_input };
+    assert_int_equal(tlr_trainer_create(&w->model, w->weights, &samples, c, NULL, &t), TLB_OK);
+    assert_int_equal(tlr_trainer_prepare(t), TLB_OK);
+    w->params = tlr_trainer_params(t);
+    assert_int_equal(tlr_trainer_loop(t, keeper), TLB_OK);
+    memcpy(to, tlr_trainer_params(t), bytes);
+    tlr_trainer_destroy(t);
+}
+
+static const tlr_keeper keeps_nothing;
+
+/* The engine under `trainer` and the learner are one: the same weights, bit for bit. */
+static void test_same_as_trainer(void **state)
+{
+    world *w = *state;
+    char saved[ROOM], wanted[TINY_VARS];
+    tlr_train_config c;
     tlr_train_config_init(&c, &w->model);
     c.epochs = EPOCHS;
     c.seed = 7;
-    assert_int_equal(tlr_trainer_create(&w->model, w->weights, &samples, &c, NULL, &t), TLB_OK);
-    assert_int_equal(tlr_trainer_prepare(t), TLB_OK);
-    assert_int_equal(tlr_trainer_loop(t, &nothing), TLB_OK);
+    trainer_run(w, &c, &keeps_nothing, wanted, TINY_VARS);
     size_t n = whole_run(w, &(tlr_learner_config){ .seed = 7 }, saved);
-    assert_memory_equal(saved + n - TINY_VARS, tlr_trainer_params(t), TINY_VARS);
-    tlr_trainer_destroy(t);
+    assert_memory_equal(saved + n - TINY_VARS, wanted, TINY_VARS);
+}
+
+/* One option more than the run before, as the learner and as the trainer are told of it. */
+typedef struct option_case {
+    tlr_learner_config asked;
+    void (*tell)(tlr_train_config *c);
+} option_case;
+
+static const double class_weights[TINY_K] = { 1, 2.5, 0.5 };
+
+static void tell_weights(tlr_train_config *c)
+{
+    c->class_weights = class_weights;
+}
+
+static void tell_accumulate(tlr_train_config *c)
+{
+    c->accumulate = 3;
+}
+
+static void tell_clip(tlr_train_config *c)
+{
+    c->clip_norm = 0.1;
+}
+
+static void tell_rate(tlr_train_config *c)
+{
+    c->rates.lr_backbone = 0.004;
+}
+
+static void tell_still(tlr_train_config *c)
+{
+    c->rates.lr_backbone = 0;
+}
+
+static void tell_stages(tlr_train_config *c)
+{
+    c->head_epochs = 1;
+}
+
+static void tell_steps(tlr_train_config *c)
+{
+    c->schedule.kind = TLR_STEP;
+    c->schedule.step_epochs = 2;
+}
+
+static const option_case option_cases[] = {
+    { { .class_weights = class_weights }, tell_weights },
+    { { .accumulate = 3 }, tell_accumulate },
+    { { .clip_norm = 0.1 }, tell_clip },
+    { { .lr_backbone = 0.004 }, tell_rate },
+    { { .lr_backbone = -1 }, tell_still },
+    { { .head_epochs = 1 }, tell_stages },
+    { { .schedule = "step", .step_epochs = 2 }, tell_steps },
+};
+enum { N_OPTIONS = sizeof option_cases / sizeof *option_cases };
+
+static void test_options_as_trainer(void **state)
+{
+    world *w = *state;
+    char plain[ROOM], saved[ROOM], wanted[TINY_KEPT_VARS];
+    w->model = tiny_kept_pictures(w);
+    size_t n = whole_run(w, NULL, plain);
+    for (int i = 0; i < N_OPTIONS; ++i) {
+        tlr_train_config c;
+        tlr_train_config_init(&c, &w->model);
+        c.epochs = EPOCHS;
+        option_cases[i].tell(&c);
+        trainer_run(w, &c, &keeps_nothing, wanted, TINY_KEPT_VARS);
+        assert_int_equal(whole_run(w, &option_cases[i].asked, saved), n);
+        assert_memory_equal(saved + n - TINY_KEPT_VARS, wanted, TINY_KEPT_VARS);
+        assert_memory_not_equal(saved + n - TINY_KEPT_VARS, plain + n - TINY_KEPT_VARS,
+                                TINY_PARAMS);
+    }
+}
+
+/* What the caller said is copied. */
+static void test_class_weights_are_copied(void **state)
+{
+    world *w = *state;
+    char wanted[ROOM], got[ROOM];
+    double mine[TINY_K] = { 1, 2.5, 0.5 };
+    size_t n = whole_run(w, &(tlr_learner_config){ .class_weights = class_weights }, wanted);
+    tlr_learner *l = opened(w, &(tlr_learner_config){ .class_weights = mine });
+    memset(mine, 0, sizeof mine);
+    add_all(w, l);
+    assert_int_equal(tlr_learner_train(l, EPOCHS), TLR_OK);
+    save(l, TLR_SAVED_STATE, got);
+    assert_memory_equal(got, wanted, n);
+    tlr_learner_close(l);
+}
+
+static int stop_in_second_epoch(void *self, const tlr_learning *now)
+{
+    (void)self;
+    return now->epoch == 2;
+}
+
+/* Pictures added after the first stage: the second begins with its epoch all the same, and its
+ * updates count from 1, when Adam moves each weight by the rate. */
+static void test_stages_with_more_pictures(void **state)
+{
+    world *w = *state;
+    char first[ROOM], before[ROOM], after[ROOM];
+    w->model = tiny_kept_pictures(w);
+    tlr_learner *l = opened(w, &(tlr_learner_config){ .head_epochs = 1,
+                                                      .progress = stop_in_second_epoch });
+    size_t at = save(l, TLR_SAVED_STATE, first) - TINY_KEPT_VARS;
+    for (int i = 0; i < 3; ++i)
+        assert_int_equal(tlr_learner_add(l, &w->picture[i], i, TLR_TRAINING), TLR_OK);
+    assert_int_equal(tlr_learner_train(l, 1), TLR_OK);
+    save(l, TLR_SAVED_STATE, before);
+    assert_memory_equal(before + at + TINY_W, first + at + TINY_W, TINY_B - TINY_W);
+    assert_memory_not_equal(before + at + TINY_B, first + at + TINY_B, TINY_PARAMS - TINY_B);
+    add_all(w, l);
+    assert_int_equal(tlr_learner_train(l, 2), TLR_E_STOPPED);
+    save(l, TLR_SAVED_STATE, after);
+    const float *old = (const float *)(const void *)(before + at + TINY_W);
+    const float *new = (const float *)(const void *)(after + at + TINY_W);
+    const float *m = (const float *)(const void *)(after + at + TINY_WM);
+    int moved = 0;
+    for (int i = 0; i < TINY_K * TINY_F; ++i) {
+        assert_true(m[i] == 0 || fabs(fabs((double)new[i] - old[i]) - 0.001) < 2e-5);
+        moved += m[i] != 0;
+    }
+    assert_true(moved > 0);
+    tlr_learner_close(l);
+}
+
+/* --- the best weights --------------------------------------------------------------------- */
+
+static tlb_status keep_params(void *self)
+{
+    world *w = self;
+    memcpy(w->best, w->params, TINY_PARAMS);
+    return TLB_OK;
+}
+
+static int note_best(void *self, const tlr_learning *now)
+{
+    world *w = self;
+    if (now->epoch_done && now->best)
+        w->best_epoch = now->epoch;
+    w->last_epoch = now->epoch;
+    return 0;
+}
+
+/* So high a rate that later epochs are worse; patience ends them. */
+static const tlr_learner_config restless = { .lr = 3, .patience = 4, .keep_best = 1 };
+
+static void test_best_as_trainer(void **state)
+{
+    world *w = *state;
+    char saved[ROOM], last[TINY_VARS];
+    tlr_train_config c;
+    tlr_train_config_init(&c, &w->model);
+    c.epochs = 40;
+    c.rates.lr = restless.lr;
+    c.patience = restless.patience;
+    trainer_run(w, &c, &(tlr_keeper){ .self = w, .best = keep_params }, last, TINY_VARS);
+    tlr_learner_config asked = restless;
+    asked.progress = note_best;
+    asked.progress_self = w;
+    tlr_learner *l = opened(w, &asked);
+    add_all(w, l);
+    assert_int_equal(tlr_learner_train(l, 40), TLR_OK);
+    assert_int_equal(w->last_epoch, w->best_epoch + restless.patience);
+    assert_true(w->last_epoch < 40);
+    size_t n = save(l, TLR_SAVED_WEIGHTS, saved);
+    assert_memory_equal(saved + n - TINY_PARAMS, last, TINY_PARAMS);
+    assert_memory_not_equal(saved + n - TINY_PARAMS, w->best, TINY_PARAMS);
+    assert_int_equal(tlr_learner_take_best(l), TLR_OK);
+    save(l, TLR_SAVED_WEIGHTS, saved);
+    assert_memory_equal(saved + n - TINY_PARAMS, w->best, TINY_PARAMS);
+    assert_int_equal(tlr_learner_train(l, 1), TLR_OK); /* anew from them */
+    tlr_learner_close(l);
+}
+
+/* Stopped, saved and loaded at every report: the same best weights are kept. */
+static void test_best_is_saved(void **state)
+{
+    world *w = *state;
+    char wanted[ROOM], half[ROOM], got[ROOM];
+    tlr_learner_config c = { .lr = 3, .keep_best = 1 };
+    size_t n = whole_run(w, &c, wanted);
+    assert_int_equal(n, whole_run(w, &(tlr_learner_config){ .lr = 3 }, half) + TINY_PARAMS);
+    c.progress = stop_at;
+    c.progress_self = w;
+    for (int k = 1; k < STEPS + EPOCHS; ++k) {
+        w->calls = 0;
+        w->stop_at = k;
+        tlr_learner *l = opened(w, &c);
+        add_all(w, l);
+        assert_int_equal(tlr_learner_train(l, EPOCHS), TLR_E_STOPPED);
+        size_t bytes = save(l, TLR_SAVED_STATE, half);
+        tlr_learner_close(l);
+        l = opened(w, &c);
+        add_all(w, l);
+        assert_int_equal(tlr_learner_load(l, half, bytes), TLR_OK);
+        assert_int_equal(tlr_learner_train(l, EPOCHS), TLR_OK);
+        assert_int_equal(save(l, TLR_SAVED_STATE, got), n);
+        assert_memory_equal(got, wanted, n);
+        tlr_learner_close(l);
+    }
+}
+
+/* A learner that keeps none takes such a state too; one that keeps some has none of another's. */
+static void test_best_of_others(void **state)
+{
+    world *w = *state;
+    char with[ROOM], without[ROOM];
+    size_t n = whole_run(w, &(tlr_learner_config){ .keep_best = 1 }, with);
+    size_t less = whole_run(w, NULL, without);
+    tlr_learner *l = opened(w, NULL);
+    assert_int_equal(tlr_learner_take_best(l), TLR_E_USAGE);
+    assert_string_equal(tlr_learner_message(l), "config.keep_best was not set");
+    assert_int_equal(tlr_learner_load(l, with, n), TLR_OK);
+    assert_int_equal(tlr_learner_take_best(l), TLR_E_USAGE);
+    tlr_learner_close(l);
+    l = opened(w, &(tlr_learner_config){ .keep_best = 1 });
+    assert_int_equal(tlr_learner_load(l, with, n), TLR_OK);
+    assert_int_equal(tlr_learner_take_best(l), TLR_OK);
+    assert_int_equal(tlr_learner_load(l, without, less), TLR_OK);
+    assert_int_equal(tlr_learner_take_best(l), TLR_E_USAGE);
+    assert_string_equal(tlr_learner_message(l), "no epoch is done");
+    tlr_learner_close(l);
+    assert_int_equal(tlr_learner_take_best(NULL), TLR_E_USAGE);
 }
 
 static void test_threads(void **state)
@@ -158,16 +416,6 @@ static void test_threads(void **state)
     whole_run(*state, &(tlr_learner_config){ .seed = 1 }, other);
     assert_memory_equal(one, three, n);
     assert_memory_not_equal(one, other, n); /* the comparison can tell runs apart */
-}
-
-static int stop_at(void *self, const tlr_learning *now)
-{
-    world *w = self;
-    w->epochs_done += now->epoch_done;
-    assert_true(now->epoch >= 1 && now->epoch <= now->epochs && now->step >= 1);
-    assert_int_equal(now->steps, (PICTURES + TINY_BATCH - 1) / TINY_BATCH);
-    assert_int_equal(now->valid_n, now->epoch_done ? CHECKED : 0);
-    return ++w->calls == w->stop_at;
 }
 
 /* Stop at the k-th report; go on in the same learner, or in a new one from the saved state. */
@@ -395,7 +643,7 @@ static void test_damaged(void **state)
 {
     world *w = *state;
     char saved[ROOM], now[ROOM];
-    tlr_learner *l = opened(w, NULL);
+    tlr_learner *l = opened(w, &(tlr_learner_config){ .keep_best = 1 });
     add_all(w, l);
     assert_int_equal(tlr_learner_train(l, 1), TLR_OK);
     size_t n = save(l, TLR_SAVED_STATE, saved);
@@ -506,6 +754,18 @@ static void test_refuses_open(void **state)
     refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .lr = -1 });
     refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .lr = NAN });
     refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .schedule = "sideways" });
+    refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .lr_backbone = NAN });
+    refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .clip_norm = -1 });
+    refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .accumulate = -1 });
+    refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .head_epochs = -1 });
+    refuses_open(w, TLR_E_USAGE, (tlr_learner_config){ .step_epochs = -1 });
+    refuses_open(w, TLR_E_USAGE,
+                 (tlr_learner_config){ .class_weights = (double[]){ 1, 0, 1 } });
+    /* tiny_model keeps no gradients, and trains a head alone. */
+    refuses_open(w, TLR_E_UNSUPPORTED, (tlr_learner_config){ .clip_norm = 1 });
+    refuses_open(w, TLR_E_UNSUPPORTED, (tlr_learner_config){ .accumulate = 2 });
+    refuses_open(w, TLR_E_UNSUPPORTED, (tlr_learner_config){ .lr_backbone = 0.1 });
+    refuses_open(w, TLR_E_UNSUPPORTED, (tlr_learner_config){ .head_epochs = 1 });
     assert_int_equal(tlr_learner_open_memory(NULL, w->weights, sizeof w->weights, NULL, &l),
                      TLR_E_USAGE);
     assert_int_equal(tlr_learner_open_memory(&w->model, NULL, 0, NULL, &l), TLR_E_USAGE);
@@ -590,6 +850,9 @@ int main(void)
         TEST(test_files),         TEST(test_damaged),         TEST(test_numeric),
         TEST(test_memory),        TEST(test_refuses_open),    TEST(test_refuses_calls),
         TEST(test_order_of_adding), TEST(test_picture_files),  TEST(test_progress_fine),
+        TEST(test_options_as_trainer), TEST(test_class_weights_are_copied),
+        TEST(test_stages_with_more_pictures), TEST(test_best_as_trainer),
+        TEST(test_best_is_saved), TEST(test_best_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

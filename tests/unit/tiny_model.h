@@ -1,5 +1,8 @@
 /* tiny_model.h: a network written by hand as the compiler would emit it: x [n,6] frozen to
- * features relu(x W) [n,4], a trained linear head [n,3], Adam.  For tests of the trainer. */
+ * features relu(x W) [n,4], a trained linear head [n,3], Adam.  For tests of the trainer.
+ *
+ * tiny_model updates in @step.  tiny_kept keeps gradients and updates in @update, and calls its
+ * weight the backbone's, its bias the new head's. */
 #ifndef TINY_MODEL_H
 #define TINY_MODEL_H
 
@@ -12,7 +15,8 @@ enum { TINY_IN = 6, TINY_F = 4, TINY_K = 3, TINY_BATCH = 5 };
 
 enum { /* vars */
     TINY_W = 0, TINY_B = 64, TINY_PARAMS = 128,
-    TINY_WM = 128, TINY_WV = 192, TINY_BM = 256, TINY_BV = 320, TINY_VARS = 384
+    TINY_WM = 128, TINY_WV = 192, TINY_BM = 256, TINY_BV = 320, TINY_VARS = 384,
+    TINY_WG = 384, TINY_BG = 448, TINY_KEPT_VARS = 512
 };
 enum { /* act, for n = 1 */
     TINY_X = 0, TINY_FEATURES = 64, TINY_LABELS = 128, TINY_LOSS = 192, TINY_LOGITS = 256,
@@ -65,37 +69,68 @@ static inline void tiny_adam(const tlk_step *s, float *w, float *m, float *v, co
     }
 }
 
-/* Gradient of the mean loss by one picture's logits z; returns its loss. */
-static inline float tiny_softmax(const float *z, int64_t label, int64_t n, float *dz)
+/* Gradient of the step's loss by one picture's logits z; returns its part of the loss. */
+static inline float tiny_softmax(const float *z, int64_t label, const tlk_step *s, float *dz)
 {
     float most = fmaxf(z[0], fmaxf(z[1], z[2])), sum = 0;
+    float weight = s->class_weights ? (float)s->class_weights[label] : 1;
     for (int k = 0; k < TINY_K; ++k)
         sum += expf(z[k] - most);
     for (int k = 0; k < TINY_K; ++k)
-        dz[k] = (expf(z[k] - most) / sum - (k == label)) / (float)n;
-    return logf(sum) + most - z[label];
+        dz[k] = (expf(z[k] - most) / sum - (k == label)) * weight / (float)s->divisor;
+    return (logf(sum) + most - z[label]) * weight;
 }
 
-static void tiny_step(const tlr_frame *f)
+/* Forward and backward. */
+static inline void tiny_gradient(const tlr_frame *f, float dw[TINY_K * TINY_F], float db[TINY_K])
 {
-    float dw[TINY_K * TINY_F] = { 0 }, db[TINY_K] = { 0 }, dz[TINY_K];
-    char *v = f->vars;
+    float dz[TINY_K];
     tiny_head(f);
     for (int64_t i = 0; i < f->n; ++i) {
         const float *x = (float *)tiny_at(f, TINY_FEATURES) + i * TINY_F;
         int64_t label = ((int64_t *)tiny_at(f, TINY_LABELS))[i];
         ((float *)tiny_at(f, TINY_LOSS))[i] =
-            tiny_softmax((float *)tiny_at(f, TINY_LOGITS) + i * TINY_K, label, f->n, dz);
+            tiny_softmax((float *)tiny_at(f, TINY_LOGITS) + i * TINY_K, label, f->step, dz);
         for (int k = 0; k < TINY_K; ++k) {
             db[k] += dz[k];
             for (int j = 0; j < TINY_F; ++j)
                 dw[k * TINY_F + j] += dz[k] * x[j];
         }
     }
-    tiny_adam(f->step, (float *)(v + TINY_W), (float *)(v + TINY_WM), (float *)(v + TINY_WV), dw,
-              TINY_K * TINY_F);
+}
+
+static inline void tiny_update_both(const tlr_frame *f, const tlk_step *weights, const float *dw,
+                                    const float *db)
+{
+    char *v = f->vars;
+    if (weights->t > 0)
+        tiny_adam(weights, (float *)(v + TINY_W), (float *)(v + TINY_WM), (float *)(v + TINY_WV),
+                  dw, TINY_K * TINY_F);
     tiny_adam(f->step, (float *)(v + TINY_B), (float *)(v + TINY_BM), (float *)(v + TINY_BV), db,
               TINY_K);
+}
+
+static void tiny_step(const tlr_frame *f)
+{
+    float dw[TINY_K * TINY_F] = { 0 }, db[TINY_K] = { 0 };
+    tiny_gradient(f, dw, db);
+    tiny_update_both(f, f->step, dw, db);
+}
+
+static inline void tiny_kept_step(const tlr_frame *f)
+{
+    float *dw = (float *)(f->vars + TINY_WG), *db = (float *)(f->vars + TINY_BG);
+    if (f->step->batch == 0) {
+        memset(dw, 0, TINY_K * TINY_F * sizeof *dw);
+        memset(db, 0, TINY_K * sizeof *db);
+    }
+    tiny_gradient(f, dw, db);
+}
+
+static inline void tiny_update(const tlr_frame *f)
+{
+    tiny_update_both(f, &f->step[TLK_GROUP_BACKBONE], (float *)(f->vars + TINY_WG),
+                     (float *)(f->vars + TINY_BG));
 }
 
 #define TINY_TENSOR(kind_, rank_, d0, d1, offset_, init_) \
@@ -132,6 +167,23 @@ static const tlr_model tiny_model = {
     .params_bytes = TINY_PARAMS, .vars_bytes = TINY_VARS, .act_infer_bytes = TINY_ACT,
     .act_features_bytes = TINY_ACT, .act_step_bytes = TINY_ACT, .params_total = 39, .params_trained = 15, .optimizer = TLR_ADAM,
 };
+
+static inline tlr_model tiny_kept(void)
+{
+    static tlr_tensor tensors[9];
+    tlr_model m = tiny_model;
+    memcpy(tensors, tiny_tensors, sizeof tiny_tensors);
+    tensors[1].backbone = true;
+    tensors[7] = (tlr_tensor)TINY_TENSOR(TLR_GRADIENT, 2, TINY_K, TINY_F, TINY_WG, TLR_INIT_NONE);
+    tensors[7].backbone = true;
+    tensors[8] = (tlr_tensor)TINY_TENSOR(TLR_GRADIENT, 1, TINY_K, 1, TINY_BG, TLR_INIT_NONE);
+    m.step.run = tiny_kept_step;
+    m.update = tiny_update;
+    m.tensors = tensors;
+    m.n_tensors = 9;
+    m.vars_bytes = TINY_KEPT_VARS;
+    return m;
+}
 
 /* weights.bin of it; returns its length.  No checksums: the trainer takes checked bytes. */
 enum { TINY_WEIGHTS_BYTES = TLR_WEIGHTS_CONSTS_AT + 128 + TINY_PARAMS };
