@@ -190,13 +190,22 @@ static json_t *options(const tlc_emission *e)
 {
     static const char *const optimizers[] = { [TLC_ADAM] = "adam", [TLC_ADAMW] = "adamw",
                                               [TLC_SGD] = "sgd" };
+    static const char *const policies[] = { [TLC_BN_DEFAULT] = "train", [TLC_BN_FROZEN] = "frozen",
+                                            [TLC_BN_STATS] = "stats" };
     const tlc_options *o = e->spec->options;
-    return json_pack("{s:o, s:o, s:I, s:b, s:f, s:b, s:b, s:b, s:b}", "command",
+    return json_pack("{s:o, s:o, s:s, s:I, s:b, s:f, s:b, s:b, s:b, s:b}", "command",
                      text(e->spec->command_options), "optimizer",
-                     text(e->step ? optimizers[o->optimizer] : NULL), "batch",
-                     (json_int_t)o->batch, "nesterov", o->nesterov, "label_smoothing",
+                     text(e->step ? optimizers[o->optimizer] : NULL), "bn", policies[o->bn],
+                     "batch", (json_int_t)o->batch, "nesterov", o->nesterov, "label_smoothing",
                      o->label_smoothing, "fuse", !o->no_fuse, "reuse", !o->no_reuse, "keep_values",
                      o->keep_values, "keep_gradients", o->keep_gradients);
+}
+
+/* By the statistics that they go by in training. */
+static json_t *batch_norms(const tlc_findings *f)
+{
+    return json_pack("{s:i, s:i, s:i, s:i}", "batch_trained", f->bn_train, "batch_frozen",
+                     f->bn_stats, "running", f->bn_frozen, "folded", f->bn_folded);
 }
 
 static json_t *strings(const char *const *s, size_t n)
@@ -212,15 +221,15 @@ static json_t *manifest(const tlc_emission *e, const char *const *files, size_t 
     const tlc_emit_spec *s = e->spec;
     const tlc_findings *f = s->findings;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, "
-        "s:o}",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o,"
+        " s:o}",
         "schema", "tlc.manifest/1", "name", s->name, "tlc", TLC_VERSION, "target",
         tlc_emit_target_name(s->options->target), "precision",
         tlc_emit_precision_name(s->options->precision), "graph_sha256",
         f->graph_sha256.hex, "code_sha256", e->code.hex, "model",
         text(s->model_file), "options", options(e), "preprocess", preprocess(&s->preprocess),
-        "trained", strings(f->trained_names, f->n_trained), "params_trained",
-        (json_int_t)f->params_trained, "params_frozen", (json_int_t)f->params_frozen, "tensors",
+        "batch_norms", batch_norms(f), "trained", strings(f->trained_names, f->n_trained),
+        "params_trained", (json_int_t)f->params_trained, "params_frozen", (json_int_t)f->params_frozen, "tensors",
         tensors(e), "layers", layers(e), "values", values(e), "memory", memory(e), "files",
         strings(files, n_files));
 }

@@ -50,6 +50,53 @@ static void print_input(void)
         printf("%s%" PRId64, i > 1 ? "x" : "", in->dim[i]);
 }
 
+/* Running statistics that move are parameters too, but no gradient reaches them. */
+static bool is_trained(const trainer *t, int tensor)
+{
+    const json_t *name;
+    size_t i;
+    const char *own = t->names[tensor] ? trainer_safe(t->names[tensor]) : "";
+    json_array_foreach(json_object_get(t->manifest, "trained"), i, name)
+        if (json_is_string(name) && strcmp(json_string_value(name), own) == 0)
+            return true;
+    return false;
+}
+
+/* What else of a step was settled when it was compiled. */
+static void print_step(const json_t *options)
+{
+    const char *before = "          ";
+    double smoothing = tlb_json_number(options, "label_smoothing", 0);
+    if (json_is_true(json_object_get(options, "nesterov"))) {
+        printf("%snesterov (--nesterov)", before);
+        before = "; ";
+    }
+    if (smoothing > 0) {
+        printf("%slabel smoothing %g (--label-smoothing)", before, smoothing);
+        before = "; ";
+    }
+    if (json_is_true(json_object_get(options, "keep_gradients"))) {
+        printf("%sgradients kept (--keep-gradients)", before);
+        before = "; ";
+    }
+    if (before[0] == ';')
+        putchar('\n');
+}
+
+static void print_batch_norms(const json_t *manifest)
+{
+    const json_t *n = json_object_get(manifest, "batch_norms");
+    const char *policy = tlb_json_text(json_object_get(manifest, "options"), "bn");
+    int64_t trained = tlb_json_int(n, "batch_trained", 0);
+    int64_t frozen = tlb_json_int(n, "batch_frozen", 0);
+    int64_t running = tlb_json_int(n, "running", 0);
+    if (!policy || trained + frozen + running == 0)
+        return;
+    printf("bn        %s (--bn): by the batch's statistics %" PRId64 " trained, %" PRId64
+           " frozen;\n          by running ones %" PRId64 ", %" PRId64 " of them folded\n",
+           trainer_safe(policy), trained, frozen, running, tlb_json_int(n, "folded", 0));
+}
+
 static void print_trained(const trainer *t)
 {
     enum { SHOWN = 6 };
@@ -60,11 +107,13 @@ static void print_trained(const trainer *t)
            tlb_show_count(count, m->params_total - m->params_trained));
     printf("trained   %s parameters", tlb_show_count(count, m->params_trained));
     for (int i = 0; i < m->n_tensors; ++i)
-        if (m->tensors[i].kind == TLR_PARAM && t->names[i] && n++ < SHOWN)
+        if (m->tensors[i].kind == TLR_PARAM && is_trained(t, i) && n++ < SHOWN)
             printf("%s%s", n == 1 ? ": " : ", ", trainer_safe(t->names[i]));
     if (n > SHOWN)
         printf(", %zu more", n - SHOWN);
     printf("; %s (--optimizer)\n", optimizer_name(m->optimizer));
+    print_step(json_object_get(t->manifest, "options"));
+    print_batch_norms(t->manifest);
 }
 
 /* What a moment of training holds at once: see tlr_model.h. */
@@ -188,7 +237,8 @@ static void print_info(const trainer *t, const trainer_run *run)
 static tlb_status print_json(const trainer *t, const trainer_run *run)
 {
     const tlr_model *m = tlr_the_model;
-    static const char *const keys[] = { "layers", "memory", "preprocess", "trained", "options" };
+    static const char *const keys[] = { "layers", "memory", "preprocess", "trained", "batch_norms",
+                                        "options" };
     json_t *classes = json_array();
     for (int i = 0; i < run->n_classes; ++i)
         json_array_append_new(classes, tlb_json_string(run->classes[i]));

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from common import TLC, WORK, check, finish, run, sha256
-from tiny import DEMO, base_model, demo_net, expect, left_behind, save, scratch, shapes
+from tiny import DEMO, base_model, demo_net, expect, left_behind, quick_make, save, scratch, shapes
 
 here = scratch("cli")
 net = demo_net()
@@ -248,12 +248,57 @@ def next_lines(run_folder):
     shutil.rmtree(out)
 
 
+# options of compile: what `trainer info` says between the classes and the memory
+INFO = {
+    ("--freeze-backbone",): """\
+frozen    112 parameters
+trained   15 parameters: fc.weight, fc.bias; adam (--optimizer)
+bn        train (--bn): by the batch's statistics 0 trained, 0 frozen;
+          by running ones 1, 1 of them folded
+""",
+    ("--freeze-backbone", "--bn", "stats", "--optimizer", "sgd", "--nesterov", "--keep-gradients"): """\
+frozen    116 parameters
+trained   15 parameters: fc.weight, fc.bias; sgd (--optimizer)
+          nesterov (--nesterov); gradients kept (--keep-gradients)
+bn        stats (--bn): by the batch's statistics 0 trained, 1 frozen;
+          by running ones 0, 0 of them folded
+""",
+    ("--bn", "frozen", "--label-smoothing", "0.1"): """\
+frozen    8 parameters
+trained   123 parameters: w, fc.weight, fc.bias; adam (--optimizer)
+          label smoothing 0.1 (--label-smoothing)
+bn        frozen (--bn): by the batch's statistics 0 trained, 0 frozen;
+          by running ones 1, 0 of them folded
+""",
+    (): """\
+frozen    0 parameters
+trained   131 parameters: w, scale, shift, fc.weight, fc.bias; adam (--optimizer)
+bn        train (--bn): by the batch's statistics 1 trained, 0 frozen;
+          by running ones 0, 0 of them folded
+""",
+}
+
+
+def info():
+    for n, (options, wanted) in enumerate(INFO.items()):
+        folder = os.path.join(here, f"info{n}")
+        run(TLC, "compile", model, "-o", folder, "--replace-head", "3", *options)
+        quick_make(folder, "trainer")
+        said = text(os.path.join(folder, "trainer"), "info")
+        found = re.search(r"^frozen .*?(?=^memory )", said, re.M | re.S)
+        check(found and found[0] == wanted, f"info {' '.join(options)}:\n{found and found[0]}")
+        j = json.loads(text(os.path.join(folder, "trainer"), "info", "--json"))
+        check(j["options"]["bn"] in said and set(j["batch_norms"]) == {"batch_trained", "batch_frozen", "running", "folded"},
+              f"info {' '.join(options)}: JSON has the policy and the numbers")
+
+
 rows_of_usage()
 rows_of_places()
 run_folder = rows_of_runs()
 texts()
 error_forms()
 results(run_folder)
+info()
 on_a_terminal()
 locales(run_folder)
 next_lines(run_folder)
