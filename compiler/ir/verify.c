@@ -54,10 +54,14 @@ int tlc_op_n_written(tlc_op op)
     switch (op) {
     case TLC_OP_SGD_UPDATE: /* w, momentum buffer */
     case TLC_OP_LINEAR_SGD:
+    case TLC_OP_CONV2D_SGD:
+    case TLC_OP_WINOGRAD_SGD:
     case TLC_OP_BATCH_NORM_STATS: /* running mean, running variance */
         return 2;
     case TLC_OP_ADAM_UPDATE: /* w, m, v */
     case TLC_OP_LINEAR_ADAM:
+    case TLC_OP_CONV2D_ADAM:
+    case TLC_OP_WINOGRAD_ADAM:
         return 3;
     case TLC_OP_WINOGRAD_WEIGHTS:
     case TLC_OP_ACCUMULATE:

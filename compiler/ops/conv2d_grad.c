@@ -1,4 +1,5 @@
-/* conv2d_grad.c: the gradients of conv2d by its input and by its weight.
+/* conv2d_grad.c: the gradients of conv2d by its input and by its weight, and the latter with an
+ * optimizer's update in one.
  *
  *     dx[n,ic,h,w]       from dy[n,oc,oh,ow] and w[oc,ic/groups,kh,kw]
  *     dw[oc,ic/groups,kh,kw]    from dy and x, summed over the batch
@@ -26,32 +27,47 @@ enum { MOST_PARTS = 4096 };
 
 static const tlc_attr_def attrs[] = { CONV_ROWS, TLC_ATTR_END };
 
-/* The gradient's struct comes first in the parts', so its rows and checks serve. */
+/* The gradient's struct comes first in these, so its rows and checks serve. */
 static const tlc_attr_def parts_attrs[] = {
     CONV_ROWS,
     TLC_ATTR_INT_ROW(tlc_conv2d_parts_attrs, parts, 1, MOST_PARTS, NULL),
     TLC_ATTR_END
 };
+#define UPDATE_ROW(type, name) \
+    { #name, TLC_ATTR_BOOL, offsetof(type, update.name), 0, 1, 0, "false", NULL }
+
+static const tlc_attr_def sgd_attrs[] = {
+    CONV_ROWS,
+    UPDATE_ROW(tlc_conv2d_sgd_attrs, nesterov),
+    UPDATE_ROW(tlc_conv2d_sgd_attrs, backbone),
+    TLC_ATTR_END
+};
+static const tlc_attr_def adam_attrs[] = {
+    CONV_ROWS,
+    UPDATE_ROW(tlc_conv2d_adam_attrs, decoupled),
+    UPDATE_ROW(tlc_conv2d_adam_attrs, backbone),
+    TLC_ATTR_END
+};
 
 /* Two maps of one type: dy and w, dy and x. */
-static tlc_status check_maps(tlc_ctx *ctx, const tlc_node *n, const char *second)
+static tlc_status check_maps(tlc_ctx *ctx, const tlc_value *dy, const tlc_value *other,
+                             const char *what)
 {
-    TLC_TRY(tlc_want_float(ctx, n->in[0], "dy"));
-    TLC_TRY(tlc_want_rank(ctx, n->in[0], 4, "dy"));
-    TLC_TRY(tlc_want_type(ctx, n->in[1], n->in[0]->type, second));
-    return tlc_want_rank(ctx, n->in[1], 4, second);
+    TLC_TRY(tlc_want_float(ctx, dy, "dy"));
+    TLC_TRY(tlc_want_rank(ctx, dy, 4, "dy"));
+    TLC_TRY(tlc_want_type(ctx, other, dy->type, what));
+    return tlc_want_rank(ctx, other, 4, what);
 }
 
 /* dy is what a convolution of h x w by kh x kw gives. */
-static tlc_status check_extents(tlc_ctx *ctx, const tlc_node *n, const int64_t *input,
-                                const int64_t *kernel)
+static tlc_status check_extents(tlc_ctx *ctx, const tlc_conv2d_grad_attrs *a, const tlc_value *dy,
+                                const int64_t *input, const int64_t *kernel)
 {
-    const tlc_conv2d_grad_attrs *a = n->attrs;
-    tlc_shape want = n->in[0]->shape;
+    tlc_shape want = dy->shape;
     for (int i = 0; i < 2; ++i)
         TLC_TRY(tlc_window_extent(ctx, input[i], kernel[i], a->stride.v[i], a->dilation.v[i],
                                   a->pad.v[i], a->pad.v[2 + i], false, &want.dim[2 + i]));
-    return tlc_want_shape(ctx, n->in[0], &want, "dy");
+    return tlc_want_shape(ctx, dy, &want, "dy");
 }
 
 static tlc_status check_channels(tlc_ctx *ctx, int64_t oc, int64_t ic, int64_t groups)
@@ -67,7 +83,7 @@ static tlc_status check_channels(tlc_ctx *ctx, int64_t oc, int64_t ic, int64_t g
 static tlc_status infer_x(tlc_ctx *ctx, tlc_node *n)
 {
     const tlc_conv2d_grad_attrs *a = n->attrs;
-    TLC_TRY(check_maps(ctx, n, "w"));
+    TLC_TRY(check_maps(ctx, n->in[0], n->in[1], "w"));
     TLC_TRY(tlc_want_fixed(ctx, n->in[1], "w"));
     const tlc_shape *dy = &n->in[0]->shape, *w = &n->in[1]->shape;
     int64_t ic;
@@ -77,25 +93,33 @@ static tlc_status infer_x(tlc_ctx *ctx, tlc_node *n)
     if (__builtin_mul_overflow(w->dim[1], a->groups, &ic))
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_OVERFLOW", "channels of x: size overflows");
     TLC_TRY(check_channels(ctx, w->dim[0], ic, a->groups));
-    TLC_TRY(check_extents(ctx, n, a->size.v, w->dim + 2));
+    TLC_TRY(check_extents(ctx, a, n->in[0], a->size.v, w->dim + 2));
     tlc_set_result(n, n->in[0]->type,
                    tlc_shape_make(4, (int64_t[]){ dy->dim[0], ic, a->size.v[0], a->size.v[1] }));
     return TLC_OK;
 }
 
-static tlc_status infer_w(tlc_ctx *ctx, tlc_node *n)
+/* The gradient's shape, from dy and x. */
+static tlc_status shape_of_dw(tlc_ctx *ctx, const tlc_conv2d_grad_attrs *a, const tlc_value *dy_value,
+                              const tlc_value *x_value, tlc_shape *out)
 {
-    const tlc_conv2d_grad_attrs *a = n->attrs;
-    TLC_TRY(check_maps(ctx, n, "x"));
-    const tlc_shape *dy = &n->in[0]->shape, *x = &n->in[1]->shape;
+    TLC_TRY(check_maps(ctx, dy_value, x_value, "x"));
+    const tlc_shape *dy = &dy_value->shape, *x = &x_value->shape;
     if (dy->dim[0] != x->dim[0])
         return tlc_fail(ctx, TLC_E_MALFORMED, "E_SHAPE", "shapes %s of dy and %s of x do not fit",
                         tlc_dims_text(ctx, dy), tlc_dims_text(ctx, x));
     TLC_TRY(check_channels(ctx, dy->dim[1], x->dim[1], a->groups));
-    TLC_TRY(check_extents(ctx, n, x->dim + 2, a->size.v));
-    tlc_set_result(n, n->in[0]->type,
-                   tlc_shape_make(4, (int64_t[]){ dy->dim[1], x->dim[1] / a->groups,
-                                                  a->size.v[0], a->size.v[1] }));
+    TLC_TRY(check_extents(ctx, a, dy_value, x->dim + 2, a->size.v));
+    *out = tlc_shape_make(4, (int64_t[]){ dy->dim[1], x->dim[1] / a->groups, a->size.v[0],
+                                          a->size.v[1] });
+    return TLC_OK;
+}
+
+static tlc_status infer_w(tlc_ctx *ctx, tlc_node *n)
+{
+    tlc_shape dw;
+    TLC_TRY(shape_of_dw(ctx, n->attrs, n->in[0], n->in[1], &dw));
+    tlc_set_result(n, n->in[0]->type, dw);
     return TLC_OK;
 }
 
@@ -107,6 +131,24 @@ static tlc_status infer_parts(tlc_ctx *ctx, tlc_node *n)
                    tlc_shape_make(5, (int64_t[]){ TLC_ATTRS(n, tlc_conv2d_parts_attrs)->parts,
                                                   dw.dim[0], dw.dim[1], dw.dim[2], dw.dim[3] }));
     return TLC_OK;
+}
+
+/* w and its states, then dy and x. */
+static tlc_status infer_update(tlc_ctx *ctx, tlc_node *n)
+{
+    int n_states = n->n_in - 3;
+    const tlc_value *w = n->in[0], *dy = n->in[n->n_in - 2], *x = n->in[n->n_in - 1];
+    tlc_shape dw;
+    TLC_TRY(tlc_want_written(ctx, n, n_states));
+    TLC_TRY(tlc_want_type(ctx, dy, w->type, "dy"));
+    TLC_TRY(shape_of_dw(ctx, n->attrs, dy, x, &dw));
+    return tlc_want_shape(ctx, w, &dw, "w");
+}
+
+static int64_t cost_update(const tlc_node *n)
+{
+    const int64_t *w = n->in[0]->shape.dim;
+    return tlc_shape_elems(&n->in[n->n_in - 2]->shape) * w[1] * w[2] * w[3];
 }
 
 /* As the convolution: each element of dy meets one filter. */
@@ -142,4 +184,18 @@ const tlc_op_def tlc_op_conv2d_grad_w_parts = {
     .attrs_size = sizeof(tlc_conv2d_parts_attrs),
     .infer = infer_parts,
     .cost = cost_w,
+};
+
+const tlc_op_def tlc_op_conv2d_sgd = {
+    .attrs = sgd_attrs,
+    .attrs_size = sizeof(tlc_conv2d_sgd_attrs),
+    .infer = infer_update,
+    .cost = cost_update,
+};
+
+const tlc_op_def tlc_op_conv2d_adam = {
+    .attrs = adam_attrs,
+    .attrs_size = sizeof(tlc_conv2d_adam_attrs),
+    .infer = infer_update,
+    .cost = cost_update,
 };

@@ -142,6 +142,15 @@ typedef struct tlc_loss_attrs { double label_smoothing; } tlc_loss_attrs; /* cro
  * that are not a new head's.  decoupled: AdamW. */
 typedef struct tlc_sgd_attrs { bool nesterov, backbone; } tlc_sgd_attrs;
 typedef struct tlc_adam_attrs { bool decoupled, backbone; } tlc_adam_attrs;
+/* Joined to the gradient of a convolution's weight. */
+typedef struct tlc_conv2d_sgd_attrs {
+    tlc_conv2d_grad_attrs conv;
+    tlc_sgd_attrs update;
+} tlc_conv2d_sgd_attrs;
+typedef struct tlc_conv2d_adam_attrs {
+    tlc_conv2d_grad_attrs conv;
+    tlc_adam_attrs update;
+} tlc_conv2d_adam_attrs;
 typedef struct tlc_accumulate_attrs { bool backbone; } tlc_accumulate_attrs;
 
 /* --- the descriptor -------------------------------------------------------- */

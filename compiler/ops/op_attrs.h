@@ -33,6 +33,9 @@
     TLC_ATTR_ROW(type, member, TLC_ATTR_TYPE, 0, TLC_TYPE_COUNT - 1, 0, text)
 #define TLC_ATTR_END { NULL, TLC_ATTR_INT, 0, 0, 0, 0, NULL, NULL }
 
+/* Of tlc_sgd_attrs and tlc_adam_attrs. */
+extern const tlc_attr_def tlc_sgd_attr_rows[], tlc_adam_attr_rows[];
+
 /* The names of a tlc_act as IR text spells them, in the enum's order. */
 extern const char *const tlc_act_names[3];
 

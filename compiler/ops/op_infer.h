@@ -31,6 +31,8 @@ TLC_MUST_USE tlc_status tlc_want_vector(tlc_ctx *ctx, const tlc_value *v, tlc_ty
 TLC_MUST_USE tlc_status tlc_want_like(tlc_ctx *ctx, const tlc_value *v, const tlc_value *like,
                                       const char *what);
 /* No dimension of `v` is the batch: weights and statistics. */
+/* What an optimizer overwrites: the parameter in[0], then `n_states` states like it. */
+TLC_MUST_USE tlc_status tlc_want_written(tlc_ctx *ctx, const tlc_node *n, int n_states);
 TLC_MUST_USE tlc_status tlc_want_fixed(tlc_ctx *ctx, const tlc_value *v, const char *what);
 /* A floating-point matrix: dy, x (batch allowed in front). */
 TLC_MUST_USE tlc_status tlc_want_matrix(tlc_ctx *ctx, const tlc_value *v, const char *what);

@@ -9,12 +9,12 @@
 
 #include <string.h>
 
-static const tlc_attr_def sgd_attrs[] = {
+const tlc_attr_def tlc_sgd_attr_rows[] = {
     TLC_ATTR_BOOL_ROW(tlc_sgd_attrs, nesterov, "false"),
     TLC_ATTR_BOOL_ROW(tlc_sgd_attrs, backbone, "false"),
     TLC_ATTR_END
 };
-static const tlc_attr_def adam_attrs[] = {
+const tlc_attr_def tlc_adam_attr_rows[] = {
     TLC_ATTR_BOOL_ROW(tlc_adam_attrs, decoupled, "false"),
     TLC_ATTR_BOOL_ROW(tlc_adam_attrs, backbone, "false"),
     TLC_ATTR_END
@@ -24,8 +24,7 @@ static const tlc_attr_def accumulate_attrs[] = {
     TLC_ATTR_END
 };
 
-/* The parameter in[0] and `n_states` states like it. */
-static tlc_status check_written(tlc_ctx *ctx, const tlc_node *n, int n_states)
+tlc_status tlc_want_written(tlc_ctx *ctx, const tlc_node *n, int n_states)
 {
     const tlc_value *w = n->in[0];
     TLC_TRY(tlc_want_float(ctx, w, "w"));
@@ -44,7 +43,7 @@ static tlc_status check_written(tlc_ctx *ctx, const tlc_node *n, int n_states)
 static tlc_status infer_update(tlc_ctx *ctx, tlc_node *n)
 {
     int n_states = n->n_in - 2;
-    TLC_TRY(check_written(ctx, n, n_states));
+    TLC_TRY(tlc_want_written(ctx, n, n_states));
     return tlc_want_like(ctx, n->in[1 + n_states], n->in[0], "gradient");
 }
 
@@ -53,7 +52,7 @@ static tlc_status infer_linear_update(tlc_ctx *ctx, tlc_node *n)
 {
     int n_states = n->n_in - 3;
     const tlc_value *w = n->in[0], *dy = n->in[1 + n_states], *x = n->in[2 + n_states];
-    TLC_TRY(check_written(ctx, n, n_states));
+    TLC_TRY(tlc_want_written(ctx, n, n_states));
     TLC_TRY(tlc_want_rank(ctx, w, 2, "w"));
     TLC_TRY(tlc_want_matrix(ctx, dy, "dy"));
     tlc_shape dy_shape = tlc_shape2(dy->shape.dim[0], w->shape.dim[0]);
@@ -93,26 +92,26 @@ const tlc_op_def tlc_op_accumulate = {
 };
 
 const tlc_op_def tlc_op_sgd_update = {
-    .attrs = sgd_attrs,
+    .attrs = tlc_sgd_attr_rows,
     .attrs_size = sizeof(tlc_sgd_attrs),
     .infer = infer_update,
 };
 
 const tlc_op_def tlc_op_adam_update = {
-    .attrs = adam_attrs,
+    .attrs = tlc_adam_attr_rows,
     .attrs_size = sizeof(tlc_adam_attrs),
     .infer = infer_update,
 };
 
 const tlc_op_def tlc_op_linear_sgd = {
-    .attrs = sgd_attrs,
+    .attrs = tlc_sgd_attr_rows,
     .attrs_size = sizeof(tlc_sgd_attrs),
     .infer = infer_linear_update,
     .cost = linear_cost,
 };
 
 const tlc_op_def tlc_op_linear_adam = {
-    .attrs = adam_attrs,
+    .attrs = tlc_adam_attr_rows,
     .attrs_size = sizeof(tlc_adam_attrs),
     .infer = infer_linear_update,
     .cost = linear_cost,

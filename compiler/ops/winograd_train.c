@@ -3,7 +3,7 @@
  *     u  [36,oc,ic]         from w [oc,ic,3,3]; with `flip` [36,ic,oc], the weight of the
  *                           convolution of dy that is the gradient by x
  *     du [parts,36,oc,ic]   from dy [n,oc,h,w] and x [n,ic,..], summed over each part's tiles
- *     dw [oc,ic,3,3]        from du
+ *     dw [oc,ic,3,3]        from du, or used for the optimizer's update at once
  *
  * Kernels lay them out in whole blocks of 16 channels, so only such weights are transformed.
  */
@@ -76,9 +76,8 @@ static int64_t cost_grad_u(const tlc_node *n)
     return tlc_shape_elems(&n->in[0]->shape) * n->in[1]->shape.dim[1] * FILTER * FILTER;
 }
 
-static tlc_status infer_grad_w(tlc_ctx *ctx, tlc_node *n)
+static tlc_status shape_of_dw(tlc_ctx *ctx, const tlc_value *du, tlc_shape *out)
 {
-    const tlc_value *du = n->in[0];
     const int64_t *d = du->shape.dim;
     TLC_TRY(tlc_want_float(ctx, du, "du"));
     TLC_TRY(tlc_want_rank(ctx, du, 4, "du"));
@@ -86,8 +85,27 @@ static tlc_status infer_grad_w(tlc_ctx *ctx, tlc_node *n)
     tlc_shape want = tlc_shape_make(4, (int64_t[]){ d[0], TLC_WINOGRAD_TILE, d[2], d[3] });
     TLC_TRY(tlc_want_shape(ctx, du, &want, "du"));
     TLC_TRY(check_channels(ctx, d[2], d[3]));
-    tlc_set_result(n, du->type, tlc_shape_make(4, (int64_t[]){ d[2], d[3], FILTER, FILTER }));
+    *out = tlc_shape_make(4, (int64_t[]){ d[2], d[3], FILTER, FILTER });
     return TLC_OK;
+}
+
+static tlc_status infer_grad_w(tlc_ctx *ctx, tlc_node *n)
+{
+    tlc_shape dw;
+    TLC_TRY(shape_of_dw(ctx, n->in[0], &dw));
+    tlc_set_result(n, n->in[0]->type, dw);
+    return TLC_OK;
+}
+
+/* w and its states, then du. */
+static tlc_status infer_update(tlc_ctx *ctx, tlc_node *n)
+{
+    const tlc_value *w = n->in[0], *du = n->in[n->n_in - 1];
+    tlc_shape dw;
+    TLC_TRY(tlc_want_written(ctx, n, n->n_in - 2));
+    TLC_TRY(tlc_want_type(ctx, du, w->type, "du"));
+    TLC_TRY(shape_of_dw(ctx, du, &dw));
+    return tlc_want_shape(ctx, w, &dw, "w");
 }
 
 const tlc_op_def tlc_op_winograd_filter = {
@@ -104,3 +122,15 @@ const tlc_op_def tlc_op_winograd_grad_u = {
 };
 
 const tlc_op_def tlc_op_winograd_grad_w = { .infer = infer_grad_w };
+
+const tlc_op_def tlc_op_winograd_sgd = {
+    .attrs = tlc_sgd_attr_rows,
+    .attrs_size = sizeof(tlc_sgd_attrs),
+    .infer = infer_update,
+};
+
+const tlc_op_def tlc_op_winograd_adam = {
+    .attrs = tlc_adam_attr_rows,
+    .attrs_size = sizeof(tlc_adam_attrs),
+    .infer = infer_update,
+};

@@ -2,16 +2,23 @@
  *
  *   conv2d + add          the other addend becomes the residual operand
  *   conv2d, linear + relu, clip      the activation becomes an attribute
- *   linear_grad_w + update           one node that never stores the gradient
+ *   linear_grad_w, conv2d_grad_w, winograd_grad_w + update    one node that never stores the gradient
  *
  * A kernel applies bias, then residual, then activation; nodes are fused in that order alone,
  * and only where the fused value has no other reader.  Values that cross a function's end are
  * returns, which count as readers: nothing is fused across the cut.
  *
- * --no-fuse keeps every forward value, to be compared one by one; gradients are none, and
- * their updates are fused all the same.
+ * An update stands behind the last reader of its parameter; joined to the gradient it moves there
+ * from the end of @step, so that neither dy nor x has to stay until then.  It is joined where a
+ * kernel of the target does both: then the bits are those of the two in turn.
+ *
+ * --no-fuse leaves every operator alone, so that values can be compared one by one.
  */
 #include "pass_util.h"
+
+#include "kernel.h"
+
+#include <string.h>
 
 enum { CONV_RESIDUAL = 3, CONV_OPERANDS = 4 };
 
@@ -101,25 +108,72 @@ static void fuse_residual(tlc_rewrite *rw, int *position, tlc_node *add)
 
 /* --- updates ------------------------------------------------------------------------ */
 
-static tlc_status fuse_update(tlc_ctx *ctx, tlc_rewrite *rw, tlc_node *n)
+typedef struct joined_row {
+    tlc_op grad, sgd, adam;
+} joined_row;
+
+static const joined_row joined[] = {
+    { TLC_OP_LINEAR_GRAD_W, TLC_OP_LINEAR_SGD, TLC_OP_LINEAR_ADAM },
+    { TLC_OP_CONV2D_GRAD_W, TLC_OP_CONV2D_SGD, TLC_OP_CONV2D_ADAM },
+    { TLC_OP_WINOGRAD_GRAD_W, TLC_OP_WINOGRAD_SGD, TLC_OP_WINOGRAD_ADAM },
+};
+
+enum { MOST_JOINED = 5 }; /* w, m, v, dy, x */
+
+typedef struct walk {
+    tlc_ctx *ctx;
+    tlc_rewrite rw;
+    const tlc_options *options;
+    int *position;          /* by value id: of the node that makes it */
+    tlc_node **last_reader; /* by id of a global: the last that reads and does not write it */
+} walk;
+
+/* The joined operator's attributes: the gradient's, if it has any, and the update's. */
+static void set_joined_attrs(tlc_node *fused, const tlc_node *grad, const tlc_node *update)
 {
-    int n_written = n->n_in - 1;
+    void *own = fused->attrs;
+    if (grad->op == TLC_OP_CONV2D_GRAD_W)
+        memcpy(own, grad->attrs, sizeof(tlc_conv2d_grad_attrs)); /* their first member */
+    if (fused->op == TLC_OP_CONV2D_SGD)
+        own = &TLC_ATTRS(fused, tlc_conv2d_sgd_attrs)->update;
+    else if (fused->op == TLC_OP_CONV2D_ADAM)
+        own = &TLC_ATTRS(fused, tlc_conv2d_adam_attrs)->update;
+    memcpy(own, update->attrs, tlc_ops[update->op].def->attrs_size);
+}
+
+/* The node before which parameter `w` may be overwritten with the gradient that `grad` makes. */
+static tlc_node *earliest(const walk *w, const tlc_value *param, tlc_node *grad)
+{
+    tlc_node *reader = w->last_reader[param->id];
+    bool later = reader && w->position[reader->out[0]->id] > w->position[grad->out[0]->id];
+    return later ? reader->next : grad->next;
+}
+
+static tlc_status fuse_update(walk *w, tlc_node *n)
+{
+    const int n_written = n->n_in - 1;
     tlc_node *g = n->in[n_written]->def;
-    if (!g || g->op != TLC_OP_LINEAR_GRAD_W || tlc_rewrite_uses(rw, g->out[0]) != 1)
+    const joined_row *row = joined, *end = joined + sizeof joined / sizeof *joined;
+    while (row < end && !(g && g->op == row->grad))
+        ++row;
+    if (row == end || tlc_rewrite_uses(&w->rw, g->out[0]) != 1)
         return TLC_OK;
-    bool adam = n->op == TLC_OP_ADAM_UPDATE;
-    tlc_value *in[5] = { n->in[0], n->in[1], n->in[2] };
-    in[n_written] = g->in[0];
-    in[n_written + 1] = g->in[1];
-    tlc_node *fused = tlc_rewrite_add(rw, n, adam ? TLC_OP_LINEAR_ADAM : TLC_OP_LINEAR_SGD, NULL,
-                                      in, n_written + 2);
-    if (adam)
-        *TLC_ATTRS(fused, tlc_adam_attrs) = *TLC_ATTRS(n, tlc_adam_attrs);
-    else
-        *TLC_ATTRS(fused, tlc_sgd_attrs) = *TLC_ATTRS(n, tlc_sgd_attrs);
-    tlc_rewrite_drop(rw, g);
-    tlc_rewrite_drop(rw, n);
-    return tlc_node_infer(ctx, fused);
+    tlc_value *in[MOST_JOINED];
+    memcpy(in, n->in, (size_t)n_written * sizeof *in);
+    memcpy(in + n_written, g->in, (size_t)g->n_in * sizeof *in);
+    tlc_node *fused = tlc_rewrite_add(&w->rw, earliest(w, n->in[0], g),
+                                      n->op == TLC_OP_ADAM_UPDATE ? row->adam : row->sgd, NULL, in,
+                                      n_written + g->n_in);
+    set_joined_attrs(fused, g, n);
+    TLC_TRY(tlc_node_infer(w->ctx, fused));
+    const tlc_kernel *k = tlc_kernel_choose(fused, w->options);
+    if (!k || k->target != w->options->target) {
+        tlc_rewrite_drop(&w->rw, fused);
+        return TLC_OK;
+    }
+    tlc_rewrite_drop(&w->rw, g);
+    tlc_rewrite_drop(&w->rw, n);
+    return TLC_OK;
 }
 
 /* --- the walk ------------------------------------------------------------------------ */
@@ -133,37 +187,45 @@ static int *positions(const tlc_func *f)
     return position;
 }
 
-static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f, bool forward)
+static tlc_node **last_readers(const tlc_func *f)
 {
-    int *position = positions(f);
-    tlc_rewrite rw = tlc_rewrite_begin(f);
+    tlc_node **last = TLC_NEW_ARRAY(&f->module->ctx->arena, tlc_node *, f->module->n_values);
+    for (tlc_node *n = f->first; n; n = n->next)
+        for (int i = 0; i < n->n_in && !tlc_op_has(n->op, TLC_T_WRITES); ++i)
+            if (n->in[i] && tlc_is_global(n->in[i]))
+                last[n->in[i]->id] = n;
+    return last;
+}
+
+static tlc_status fuse_func(tlc_ctx *ctx, tlc_func *f, const tlc_options *o)
+{
+    walk w = { .ctx = ctx, .options = o, .position = positions(f),
+               .last_reader = last_readers(f), .rw = tlc_rewrite_begin(f) };
     for (tlc_node *n = f->first; n; n = n->next) {
-        tlc_rewrite_visit(&rw, n);
+        tlc_rewrite_visit(&w.rw, n);
         switch (n->op) {
         case TLC_OP_RELU:
         case TLC_OP_CLIP:
-            if (forward)
-                fuse_activation(&rw, n);
+            fuse_activation(&w.rw, n);
             break;
         case TLC_OP_ADD:
-            if (forward)
-                fuse_residual(&rw, position, n);
+            fuse_residual(&w.rw, w.position, n);
             break;
         case TLC_OP_SGD_UPDATE:
         case TLC_OP_ADAM_UPDATE:
-            TLC_TRY(fuse_update(ctx, &rw, n));
+            TLC_TRY(fuse_update(&w, n));
             break;
         default:
             break;
         }
     }
-    tlc_rewrite_end(&rw);
+    tlc_rewrite_end(&w.rw);
     return TLC_OK;
 }
 
 tlc_status tlc_pass_fuse(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *env)
 {
-    for (tlc_func *f = m->first_func; f; f = f->next)
-        TLC_TRY(fuse_func(ctx, f, !env->options->no_fuse));
+    for (tlc_func *f = m->first_func; f && !env->options->no_fuse; f = f->next)
+        TLC_TRY(fuse_func(ctx, f, env->options));
     return TLC_OK;
 }

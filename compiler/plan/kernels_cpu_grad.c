@@ -23,6 +23,13 @@ static grad_of by_w(const tlc_node *n)
     return (grad_of){ n->in[1], n->out[0], n->in[0], TLC_ATTRS(n, tlc_conv2d_grad_attrs) };
 }
 
+/* Joined to an update: w first, dy and x last. */
+static grad_of of_update(const tlc_node *n)
+{
+    return (grad_of){ n->in[n->n_in - 1], n->in[0], n->in[n->n_in - 2],
+                      TLC_ATTRS(n, tlc_conv2d_grad_attrs) };
+}
+
 static void w_conv2d(tlc_cwriter *w, grad_of g)
 {
     const tlc_conv2d_grad_attrs *a = g.a;
@@ -149,14 +156,13 @@ static void window_halo(grad_of g, int axis, int *before, int *after)
     *after = beyond > 0 ? (int)beyond : 0;
 }
 
-static void grad_w_layouts(const tlc_node *n, tlc_layout_kind x, tlc_layout_kind weight,
-                           tlc_layout *in, tlc_layout *out)
+/* in: of dy, of x. */
+static void grad_w_layouts(grad_of g, tlc_layout_kind x, tlc_layout *in)
 {
     in[0] = blocked;
     in[1] = layout_of(x);
-    window_halo(by_w(n), 0, &in[1].halo[0], &in[1].halo[2]);
-    window_halo(by_w(n), 1, &in[1].halo[1], &in[1].halo[3]);
-    out[0] = layout_of(weight);
+    window_halo(g, 0, &in[1].halo[0], &in[1].halo[2]);
+    window_halo(g, 1, &in[1].halo[1], &in[1].halo[3]);
 }
 
 static void conv2d_grad_w_literal(tlc_cwriter *w, const tlc_node *n)
@@ -171,7 +177,8 @@ static bool serves_grad_w_stem(const tlc_node *n)
 
 static void grad_w_stem_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
 {
-    grad_w_layouts(n, TLC_PLAIN, TLC_STEM16, in, out);
+    grad_w_layouts(by_w(n), TLC_PLAIN, in);
+    out[0] = layout_of(TLC_STEM16);
 }
 
 const tlc_kernel_fns tlc_kernel_fns_conv2d_grad_w_stem = {
@@ -187,7 +194,8 @@ static bool serves_grad_w_direct(const tlc_node *n)
 
 static void grad_w_direct_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
 {
-    grad_w_layouts(n, TLC_C16, TLC_OI16, in, out);
+    grad_w_layouts(by_w(n), TLC_C16, in);
+    out[0] = layout_of(TLC_OI16);
 }
 
 const tlc_kernel_fns tlc_kernel_fns_conv2d_grad_w_direct = {
@@ -203,13 +211,99 @@ static bool serves_grad_w_depthwise(const tlc_node *n)
 
 static void grad_w_depthwise_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
 {
-    grad_w_layouts(n, TLC_C16, TLC_DW16, in, out);
+    grad_w_layouts(by_w(n), TLC_C16, in);
+    out[0] = layout_of(TLC_DW16);
 }
 
 const tlc_kernel_fns tlc_kernel_fns_conv2d_grad_w_depthwise = {
     .serves = serves_grad_w_depthwise,
     .layouts = grad_w_depthwise_layouts,
     .literal = conv2d_grad_w_literal,
+};
+
+/* --- by the weight, and the update at once --------------------------------------------- */
+
+/* Rows of conv2d_grad_w in their order: the joined operator is what the two in turn are. */
+typedef struct form_row {
+    bool (*serves)(grad_of g);
+    const char *name;
+    tlc_layout_kind x, weight;
+} form_row;
+
+static const form_row forms[] = {
+    { is_stem, "TLK_DW_STEM", TLC_PLAIN, TLC_STEM16 },
+    { is_dense, "TLK_DW_DIRECT", TLC_C16, TLC_OI16 },
+    { is_depthwise, "TLK_DW_DEPTHWISE", TLC_C16, TLC_DW16 },
+};
+
+/* NULL: none serves. */
+static const form_row *form_of(grad_of g)
+{
+    for (size_t i = 0; serves_maps(g) && i < sizeof forms / sizeof *forms; ++i)
+        if (forms[i].serves(g))
+            return &forms[i];
+    return NULL;
+}
+
+static bool serves_conv2d_update(const tlc_node *n)
+{
+    return form_of(of_update(n)) != NULL;
+}
+
+static void conv2d_update_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
+{
+    const form_row *form = form_of(of_update(n));
+    (void)out;
+    for (int i = 0; i < n->n_in - 2; ++i)
+        in[i] = layout_of(form->weight);
+    grad_w_layouts(of_update(n), form->x, in + n->n_in - 2);
+}
+
+static int64_t fewest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* An item's piece at most: four blocks of output by some of input; see tlk_conv2d_grad_w.h. */
+static int64_t conv2d_update_scratch_bytes(const tlc_node *n)
+{
+    enum { TAPS = 8, FLOATS = 4 * TLK_BLOCK };
+    const grad_of g = of_update(n);
+    const int64_t *d = g.w->shape.dim, taps = d[2] * d[3];
+    const int64_t group = fewest((TAPS + taps - 1) / taps, (d[1] + TLK_BLOCK - 1) / TLK_BLOCK);
+    return FLOATS * taps * (is_stem(g) ? d[1] : group * TLK_BLOCK) * 4;
+}
+
+static void w_conv2d_update(tlc_cwriter *w, const tlc_node *n, const char *flag, bool set)
+{
+    tlc_w(w, "{ .conv = ");
+    w_conv2d(w, of_update(n));
+    tlc_w(w, ", .form = %s, .%s = %s }", form_of(of_update(n))->name, flag,
+          set ? "true" : "false");
+}
+
+static void conv2d_adam_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_conv2d_update(w, n, "decoupled", TLC_ATTRS(n, tlc_conv2d_adam_attrs)->update.decoupled);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_conv2d_adam_c16 = {
+    .serves = serves_conv2d_update,
+    .layouts = conv2d_update_layouts,
+    .literal = conv2d_adam_literal,
+    .scratch_bytes = conv2d_update_scratch_bytes,
+};
+
+static void conv2d_sgd_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_conv2d_update(w, n, "nesterov", TLC_ATTRS(n, tlc_conv2d_sgd_attrs)->update.nesterov);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_conv2d_sgd_c16 = {
+    .serves = serves_conv2d_update,
+    .layouts = conv2d_update_layouts,
+    .literal = conv2d_sgd_literal,
+    .scratch_bytes = conv2d_update_scratch_bytes,
 };
 
 /* --- batch norm ---------------------------------------------------------------------- */

@@ -108,14 +108,58 @@ static void grad_w_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
     out[0] = layout_of(TLC_OI16);
 }
 
+static void w_grad(tlc_cwriter *w, const tlc_value *du)
+{
+    const int64_t *d = du->shape.dim;
+    tlc_w(w, "{ .oc = %" PRId64 ", .ic = %" PRId64 ", .parts = %" PRId64 " }", d[2], d[3], d[0]);
+}
+
 static void grad_w_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    const int64_t *d = n->in[0]->shape.dim;
-    tlc_w(w, "{ .oc = %" PRId64 ", .ic = %" PRId64 ", .parts = %" PRId64 " }", d[2], d[3], d[0]);
+    w_grad(w, n->in[0]);
 }
 
 const tlc_kernel_fns tlc_kernel_fns_winograd_grad_w = {
     .serves = serves_filter,
     .layouts = grad_w_layouts,
     .literal = grad_w_literal,
+};
+
+/* --- the gradient by w, and the update at once ------------------------------------------ */
+
+static void update_layouts(const tlc_node *n, tlc_layout *in, tlc_layout *out)
+{
+    (void)out;
+    for (int i = 0; i < n->n_in - 1; ++i)
+        in[i] = layout_of(TLC_OI16);
+    in[n->n_in - 1] = plain;
+}
+
+static void w_update(tlc_cwriter *w, const tlc_node *n, const char *flag, bool set)
+{
+    tlc_w(w, "{ .grad = ");
+    w_grad(w, n->in[n->n_in - 1]);
+    tlc_w(w, ", .%s = %s }", flag, set ? "true" : "false");
+}
+
+static void adam_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_update(w, n, "decoupled", TLC_ATTRS(n, tlc_adam_attrs)->decoupled);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_winograd_adam = {
+    .serves = serves_filter,
+    .layouts = update_layouts,
+    .literal = adam_literal,
+};
+
+static void sgd_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_update(w, n, "nesterov", TLC_ATTRS(n, tlc_sgd_attrs)->nesterov);
+}
+
+const tlc_kernel_fns tlc_kernel_fns_winograd_sgd = {
+    .serves = serves_filter,
+    .layouts = update_layouts,
+    .literal = sgd_literal,
 };

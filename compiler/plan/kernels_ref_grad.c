@@ -4,10 +4,10 @@
 /* --- convolution ----------------------------------------------------------------- */
 
 /* x, w and dy as the forward convolution has them; kernel: kh, kw. */
-static void w_conv2d_grad(tlc_cwriter *w, const tlc_node *n, const tlc_conv2d_grad_attrs *a,
+static void w_conv2d_grad(tlc_cwriter *w, const tlc_value *dy, const tlc_conv2d_grad_attrs *a,
                           const tlc_value *x, const int64_t *kernel)
 {
-    const int64_t *i = x->shape.dim, *k = kernel, *o = n->in[0]->shape.dim;
+    const int64_t *i = x->shape.dim, *k = kernel, *o = dy->shape.dim;
     tlc_w(w, "{ .batch = %" PRId64 ", .ic = %" PRId64 ", .h = %" PRId64 ", .w = %" PRId64,
           batch_of(&x->shape), i[1], i[2], i[3]);
     tlc_w(w, ", .oc = %" PRId64 ", .oh = %" PRId64 ", .ow = %" PRId64, o[1], o[2], o[3]);
@@ -20,14 +20,14 @@ static void w_conv2d_grad(tlc_cwriter *w, const tlc_node *n, const tlc_conv2d_gr
 
 static void conv2d_grad_x_literal(tlc_cwriter *w, const tlc_node *n)
 {
-    w_conv2d_grad(w, n, TLC_ATTRS(n, tlc_conv2d_grad_attrs), n->out[0], n->in[1]->shape.dim + 2);
+    w_conv2d_grad(w, n->in[0], TLC_ATTRS(n, tlc_conv2d_grad_attrs), n->out[0], n->in[1]->shape.dim + 2);
 }
 REF_KERNEL(conv2d_grad_x, serves_all);
 
 static void conv2d_grad_w_literal(tlc_cwriter *w, const tlc_node *n)
 {
     const tlc_conv2d_grad_attrs *a = TLC_ATTRS(n, tlc_conv2d_grad_attrs);
-    w_conv2d_grad(w, n, a, n->in[1], a->size.v);
+    w_conv2d_grad(w, n->in[0], a, n->in[1], a->size.v);
 }
 REF_KERNEL(conv2d_grad_w, serves_all);
 
@@ -35,10 +35,31 @@ static void conv2d_grad_w_parts_literal(tlc_cwriter *w, const tlc_node *n)
 {
     const tlc_conv2d_parts_attrs *a = TLC_ATTRS(n, tlc_conv2d_parts_attrs);
     tlc_w(w, "{ .conv = ");
-    w_conv2d_grad(w, n, &a->conv, n->in[1], a->conv.size.v);
+    w_conv2d_grad(w, n->in[0], &a->conv, n->in[1], a->conv.size.v);
     tlc_w(w, ", .parts = %" PRId64 " }", a->parts);
 }
 REF_KERNEL(conv2d_grad_w_parts, serves_all);
+
+/* Joined to an update: w first, dy and x last. */
+static void w_conv2d_update(tlc_cwriter *w, const tlc_node *n, const char *flag, bool set)
+{
+    const tlc_conv2d_grad_attrs *a = TLC_ATTRS(n, tlc_conv2d_grad_attrs);
+    tlc_w(w, "{ .grad = ");
+    w_conv2d_grad(w, n->in[n->n_in - 2], a, n->in[n->n_in - 1], a->size.v);
+    tlc_w(w, ", .%s = %s }", flag, w_bool(set));
+}
+
+static void conv2d_sgd_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_conv2d_update(w, n, "nesterov", TLC_ATTRS(n, tlc_conv2d_sgd_attrs)->update.nesterov);
+}
+REF_KERNEL(conv2d_sgd, serves_all);
+
+static void conv2d_adam_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    w_conv2d_update(w, n, "decoupled", TLC_ATTRS(n, tlc_conv2d_adam_attrs)->update.decoupled);
+}
+REF_KERNEL(conv2d_adam, serves_all);
 
 /* --- batch norm --------------------------------------------------------------------- */
 

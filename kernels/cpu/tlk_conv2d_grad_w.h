@@ -20,6 +20,12 @@ typedef tlk_conv2d tlk_conv2d_grad_w_direct;
 typedef tlk_conv2d tlk_conv2d_grad_w_stem;
 typedef tlk_conv2d tlk_conv2d_grad_w_depthwise;
 
+/* What an item makes of dw: `runs` runs of `count` floats, the first at `at`, `step` apart. */
+typedef struct tlk_dw_piece {
+    int64_t at, step, count;
+    int runs;
+} tlk_dw_piece;
+
 /* How x is read: `channels` of a tap `step` floats apart, pixels `lanes` apart. */
 typedef struct tlk_dw_input {
     int channels, lanes;
@@ -114,40 +120,71 @@ static inline int64_t tlk_conv2d_grad_w_direct_items(const tlk_conv2d_grad_w_dir
            tlk_div_up(tlk_dw_in_blocks(s), tlk_dw_group(s));
 }
 
-/* One picture: input blocks [b0, b1) with one tile of dy blocks; dw at input block 0. */
-TLK_INLINE void tlk_dw_picture(const tlk_conv2d *s, int b0, int b1, const float *x,
-                                   const float *dy, float *dw, int64_t wb)
+/* One picture: `blocks` of the input with one tile of dy blocks. */
+TLK_INLINE void tlk_dw_picture(const tlk_conv2d *s, int blocks, const float *x, const float *dy,
+                               float *dw, int64_t wb)
 {
     const tlk_dw_input in = { TLK_BLOCK, TLK_BLOCK, 1 };
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
     const int count = s->kh * s->kw * TLK_BLOCK;
     for (int row = 0; row < s->y.h; row += tlk_dw_rows(s))
-        for (int b = b0; b < b1; ++b)
+        for (int b = 0; b < blocks; ++b)
             tlk_dw_band(s, in, row, 0, count, tlk_conv2d_tile_blocks(s), x + b * xb, dy,
                             dw + (int64_t)b * count * TLK_BLOCK, wb);
+}
+
+/* Output blocks from `o` on, input blocks [b0, b1). */
+typedef struct tlk_dw_blocks {
+    int o, b0, b1;
+} tlk_dw_blocks;
+
+TLK_INLINE tlk_dw_blocks tlk_dw_locate(const tlk_conv2d *s, int64_t item)
+{
+    const int in_blocks = tlk_dw_in_blocks(s), group = tlk_dw_group(s);
+    const int parts = (int)tlk_div_up(in_blocks, group);
+    tlk_dw_blocks b = { .o = (int)(item / parts) * tlk_conv2d_tile_blocks(s),
+                        .b0 = (int)(item % parts) * group };
+    b.b1 = b.b0 + group < in_blocks ? b.b0 + group : in_blocks;
+    return b;
+}
+
+TLK_INLINE tlk_dw_piece tlk_dw_direct_piece(const tlk_conv2d *s, int64_t item)
+{
+    const tlk_dw_blocks b = tlk_dw_locate(s, item);
+    const int64_t block = (int64_t)s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
+    const int64_t wb = tlk_dw_in_blocks(s) * block;
+    return (tlk_dw_piece){ b.o * wb + b.b0 * block, wb, (b.b1 - b.b0) * block,
+                           tlk_conv2d_tile_blocks(s) };
+}
+
+TLK_INLINE void tlk_dw_clear(tlk_dw_piece p, float *dw, int64_t wb)
+{
+    for (int i = 0; i < p.runs; ++i)
+        memset(dw + i * wb, 0, sizeof(float) * (size_t)p.count);
+}
+
+/* The piece's first run to dw, the others wb apart. */
+TLK_INLINE void tlk_dw_direct_sum(const tlk_conv2d *s, int64_t item, int64_t n, const float *dy,
+                                  const float *x, float *dw, int64_t wb)
+{
+    const tlk_dw_blocks b = tlk_dw_locate(s, item);
+    const int in_blocks = tlk_dw_in_blocks(s), blocks = tlk_blocks(s->oc);
+    const int of_group = b.o / (blocks / s->groups); /* the convolution's group */
+    const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
+    const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
+    x += ((s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left) * TLK_BLOCK;
+    tlk_dw_clear(tlk_dw_direct_piece(s, item), dw, wb);
+    for (int64_t p = 0; p < n; ++p)
+        tlk_dw_picture(s, b.b1 - b.b0, x + ((p * s->groups + of_group) * in_blocks + b.b0) * xb,
+                       dy + (p * blocks + b.o) * yb, dw, wb);
 }
 
 TLK_INLINE void tlk_conv2d_grad_w_direct_item(const tlk_conv2d_grad_w_direct *s, int64_t item,
                                               int64_t n, const float *dy, const float *x,
                                               float *dw)
 {
-    const int in_blocks = tlk_dw_in_blocks(s), group = tlk_dw_group(s);
-    const int parts = (int)tlk_div_up(in_blocks, group), nb = tlk_conv2d_tile_blocks(s);
-    const int o = (int)(item / parts) * nb, b0 = (int)(item % parts) * group;
-    const int b1 = b0 + group < in_blocks ? b0 + group : in_blocks;
-    const int blocks = tlk_blocks(s->oc);
-    const int of_group = o / (blocks / s->groups); /* the convolution's group */
-    const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
-    const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
-    const int64_t block = (int64_t)s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
-    const int64_t wb = in_blocks * block;
-    x += ((s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left) * TLK_BLOCK;
-    dw += o * wb;
-    for (int i = 0; i < nb; ++i)
-        memset(dw + i * wb + b0 * block, 0, sizeof(float) * (size_t)((b1 - b0) * block));
-    for (int64_t p = 0; p < n; ++p)
-        tlk_dw_picture(s, b0, b1, x + (p * s->groups + of_group) * in_blocks * xb,
-                           dy + (p * blocks + o) * yb, dw, wb);
+    const tlk_dw_piece p = tlk_dw_direct_piece(s, item);
+    tlk_dw_direct_sum(s, item, n, dy, x, dw + p.at, p.step);
 }
 
 /* --- plain input of few channels --------------------------- */
@@ -159,23 +196,34 @@ static inline int64_t tlk_conv2d_grad_w_stem_items(const tlk_conv2d_grad_w_stem 
     return (int64_t)(tlk_blocks(s->oc) / tlk_conv2d_tile_blocks(s)) * s->kh;
 }
 
-TLK_INLINE void tlk_conv2d_grad_w_stem_item(const tlk_conv2d_grad_w_stem *s, int64_t item,
-                                            int64_t n, const float *dy, const float *x, float *dw)
+TLK_INLINE tlk_dw_piece tlk_dw_stem_piece(const tlk_conv2d *s, int64_t item)
+{
+    const int nb = tlk_conv2d_tile_blocks(s);
+    const int64_t count = (int64_t)s->kw * s->ic * TLK_BLOCK, wb = s->kh * count;
+    return (tlk_dw_piece){ item / s->kh * nb * wb + item % s->kh * count, wb, count, nb };
+}
+
+TLK_INLINE void tlk_dw_stem_sum(const tlk_conv2d *s, int64_t item, int64_t n, const float *dy,
+                                const float *x, float *dw, int64_t wb)
 {
     const tlk_dw_input in = { s->ic, 1, tlk_plane_elems(s->x) };
     const int nb = tlk_conv2d_tile_blocks(s), count = s->kw * s->ic;
     const int o = (int)(item / s->kh) * nb, kh = (int)(item % s->kh);
-    const int64_t wb = (int64_t)s->kh * count * TLK_BLOCK;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
     x += (s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left;
     x += tlk_dw_tap(s, kh * s->kw);
-    dw += o * wb + (int64_t)kh * count * TLK_BLOCK;
-    for (int i = 0; i < nb; ++i)
-        memset(dw + i * wb, 0, sizeof(float) * (size_t)count * TLK_BLOCK);
+    tlk_dw_clear(tlk_dw_stem_piece(s, item), dw, wb);
     for (int64_t p = 0; p < n; ++p)
         for (int row = 0; row < s->y.h; row += tlk_dw_rows(s))
             tlk_dw_band(s, in, row, 0, count, nb, x + p * s->ic * tlk_plane_elems(s->x),
                             dy + (p * tlk_blocks(s->oc) + o) * yb, dw, wb);
+}
+
+TLK_INLINE void tlk_conv2d_grad_w_stem_item(const tlk_conv2d_grad_w_stem *s, int64_t item,
+                                            int64_t n, const float *dy, const float *x, float *dw)
+{
+    const tlk_dw_piece p = tlk_dw_stem_piece(s, item);
+    tlk_dw_stem_sum(s, item, n, dy, x, dw + p.at, p.step);
 }
 
 /* --- one filter a channel --------------------------- */
@@ -218,16 +266,20 @@ TLK_INLINE void tlk_dw_depthwise_tile(const tlk_conv2d *s, int row0, int row1, i
     tlk_dw_add(dw + first * TLK_BLOCK, 0, acc, 1, m);
 }
 
-TLK_INLINE void tlk_conv2d_grad_w_depthwise_item(const tlk_conv2d_grad_w_depthwise *s,
-                                                 int64_t item, int64_t n, const float *dy,
-                                                 const float *x, float *dw)
+TLK_INLINE tlk_dw_piece tlk_dw_depthwise_piece(const tlk_conv2d *s, int64_t item)
+{
+    const int64_t count = (int64_t)s->kh * s->kw * TLK_BLOCK;
+    return (tlk_dw_piece){ item * count, count, count, 1 };
+}
+
+TLK_INLINE void tlk_dw_depthwise_sum(const tlk_conv2d *s, int64_t item, int64_t n,
+                                     const float *dy, const float *x, float *dw, int64_t wb)
 {
     const int taps = s->kh * s->kw, rest = taps % TLK_PIX, rows = tlk_dw_rows(s);
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
     const int64_t yb = tlk_plane_elems(s->y) * TLK_BLOCK;
     x += ((s->x.top - s->pad_top) * tlk_plane_cols(s->x) + s->x.left - s->pad_left) * TLK_BLOCK;
-    dw += item * taps * TLK_BLOCK;
-    memset(dw, 0, sizeof(float) * (size_t)taps * TLK_BLOCK);
+    tlk_dw_clear(tlk_dw_depthwise_piece(s, item), dw, wb);
     for (int64_t p = 0; p < n; ++p) {
         const float *xp = x + (p * tlk_blocks(s->ic) + item) * xb;
         const float *dp = dy + (p * tlk_blocks(s->oc) + item) * yb;
@@ -239,6 +291,14 @@ TLK_INLINE void tlk_conv2d_grad_w_depthwise_item(const tlk_conv2d_grad_w_depthwi
                 tlk_dw_depthwise_tile(s, h, end, taps - rest, rest, xp, dp, dw);
         }
     }
+}
+
+TLK_INLINE void tlk_conv2d_grad_w_depthwise_item(const tlk_conv2d_grad_w_depthwise *s,
+                                                 int64_t item, int64_t n, const float *dy,
+                                                 const float *x, float *dw)
+{
+    const tlk_dw_piece p = tlk_dw_depthwise_piece(s, item);
+    tlk_dw_depthwise_sum(s, item, n, dy, x, dw + p.at, p.step);
 }
 
 #endif

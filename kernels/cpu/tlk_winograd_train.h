@@ -295,14 +295,11 @@ TLK_INLINE void tlk_wino_taps(const tlk_v u[TLK_WINO_POS], float *dw)
     }
 }
 
-/* One block of output by one of input channels. */
-TLK_INLINE void tlk_winograd_grad_w_item(const tlk_winograd_grad_w *s, int64_t item, int64_t n,
-                                         const float *du, float *dw)
+/* Taps of one block of output by one of input channels. */
+TLK_INLINE void tlk_wino_dw(const tlk_winograd_grad_w *s, int64_t item, const float *du, float *dw)
 {
-    (void)n;
     const int64_t pos_step = (int64_t)tlk_winograd_grad_w_items(s, 1) * TLK_WINO_SQUARE;
     du += item * TLK_WINO_SQUARE;
-    dw += item * TLK_WINO_TAPS * TLK_WINO_SQUARE;
     for (int c = 0; c < TLK_WINO_SQUARE; c += TLK_W) {
         tlk_v u[TLK_WINO_POS];
         TLK_UNROLL
@@ -315,6 +312,13 @@ TLK_INLINE void tlk_winograd_grad_w_item(const tlk_winograd_grad_w *s, int64_t i
         }
         tlk_wino_taps(u, dw + c);
     }
+}
+
+TLK_INLINE void tlk_winograd_grad_w_item(const tlk_winograd_grad_w *s, int64_t item, int64_t n,
+                                         const float *du, float *dw)
+{
+    (void)n;
+    tlk_wino_dw(s, item, du, dw + item * TLK_WINO_TAPS * TLK_WINO_SQUARE);
 }
 
 #endif

@@ -157,22 +157,29 @@ static inline double tlk_ref_conv2d_grad_w_at(const tlk_ref_conv2d_grad_w *s, co
     return sum;
 }
 
-static inline void tlk_ref_conv2d_grad_w_item(const tlk_ref_conv2d_grad_w *s, int64_t item,
-                                              int64_t n, const tlk_real *dy, const tlk_real *x,
-                                              tlk_real *dw)
+/* Of all pictures, for tap `tap` of the item's window. */
+static inline double tlk_ref_conv2d_grad_w_sum(const tlk_ref_conv2d_grad_w *s, int64_t item,
+                                               int64_t n, int tap, const tlk_real *dy,
+                                               const tlk_real *x)
 {
     int ic_group = s->ic / s->groups;
     int64_t oc = item / ic_group, ic = oc / (s->oc / s->groups) * ic_group + item % ic_group;
     int64_t in_plane = (int64_t)s->h * s->w, out_plane = (int64_t)s->oh * s->ow;
+    double sum = 0;
+    for (int64_t p = 0; p < tlk_ref_pictures(s->batch, n); ++p)
+        sum += tlk_ref_conv2d_grad_w_at(s, dy + (p * s->oc + oc) * out_plane,
+                                        x + (p * s->ic + ic) * in_plane, tap / s->kw,
+                                        tap % s->kw);
+    return sum;
+}
+
+static inline void tlk_ref_conv2d_grad_w_item(const tlk_ref_conv2d_grad_w *s, int64_t item,
+                                              int64_t n, const tlk_real *dy, const tlk_real *x,
+                                              tlk_real *dw)
+{
     dw += item * s->kh * s->kw;
-    for (int kh = 0; kh < s->kh; ++kh)
-        for (int kw = 0; kw < s->kw; ++kw) {
-            double sum = 0;
-            for (int64_t p = 0; p < tlk_ref_pictures(s->batch, n); ++p)
-                sum += tlk_ref_conv2d_grad_w_at(s, dy + (p * s->oc + oc) * out_plane,
-                                                x + (p * s->ic + ic) * in_plane, kh, kw);
-            *dw++ = (tlk_real)sum;
-        }
+    for (int tap = 0; tap < s->kh * s->kw; ++tap)
+        dw[tap] = (tlk_real)tlk_ref_conv2d_grad_w_sum(s, item, n, tap, dy, x);
 }
 
 /* The same sums cut in parts, over shares of the batch's windows. */

@@ -8,9 +8,11 @@
 #include "tlk_batch_norm.h"
 #include "tlk_conv2d_grad_w.h"
 #include "tlk_conv2d_grad_x.h"
+#include "tlk_conv2d_update.h"
 #include "tlk_grads.h"
 #include "tlk_update.h"
 #include "tlk_winograd_train.h"
+#include "tlk_winograd_update.h"
 
 /* Every stored element near what is wanted, and exactly zero where that is padding. */
 static void check_near(const char *name, const buffer *b, const buffer *want, double scale)
@@ -59,7 +61,14 @@ typedef struct conv_case {
     void (*by_x)(int64_t n, bool backwards, void *scratch, const float *dy, const float *w,
                  float *dx);
     double loose; /* Winograd's arithmetic is its own: times the error of a chain */
+    void (*adam)(int64_t n, void *scratch, float *w, float *m, float *v, const float *dy,
+                 const float *x); /* NULL: Winograd's, which have a test of their own */
+    void (*sgd)(int64_t n, void *scratch, float *w, float *buffer, const float *dy,
+                const float *x);
 } conv_case;
+
+static const tlk_step joined_step = { .t = 3, .lr = 0.01, .weight_decay = 0.1, .momentum = 0.9,
+                                      .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8 };
 
 #define BY_W(kernel, id)                                                                       \
     static void id##_by_w(int64_t n, bool backwards, const float *dy, const float *x,          \
@@ -78,16 +87,34 @@ typedef struct conv_case {
         for (int64_t i = 0; i < items; ++i)                                                    \
             tlk_##kernel##_item(&id, backwards ? items - 1 - i : i, n, SCRATCH dy, w, dx);     \
     }
+/* Gradient and update in one, items backwards. */
+#define UPDATES(form_, id, ...)                                                                \
+    static void id##_adam(int64_t n, void *scratch, float *w, float *m, float *v,              \
+                          const float *dy, const float *x)                                     \
+    {                                                                                          \
+        static const tlk_conv2d_adam_c16 s = { { __VA_ARGS__ }, form_, .decoupled = true };    \
+        for (int64_t i = tlk_conv2d_adam_c16_items(&s, n); i-- > 0;)                           \
+            tlk_conv2d_adam_c16_item(&s, i, n, scratch, &joined_step, w, m, v, dy, x);         \
+    }                                                                                          \
+    static void id##_sgd(int64_t n, void *scratch, float *w, float *buffer, const float *dy,   \
+                         const float *x)                                                       \
+    {                                                                                          \
+        static const tlk_conv2d_sgd_c16 s = { { __VA_ARGS__ }, form_, .nesterov = true };      \
+        for (int64_t i = tlk_conv2d_sgd_c16_items(&s, n); i-- > 0;)                            \
+            tlk_conv2d_sgd_c16_item(&s, i, n, scratch, &joined_step, w, buffer, dy, x);        \
+    }
 #define COMMA ,
 #define DIRECT_CASE(id, ...)                                                                   \
     static const tlk_conv2d id = { __VA_ARGS__ };                                              \
-    BY_W(conv2d_grad_w_direct, id) BY_X(conv2d_grad_x_direct, id, scratch COMMA)
+    BY_W(conv2d_grad_w_direct, id) BY_X(conv2d_grad_x_direct, id, scratch COMMA)               \
+    UPDATES(TLK_DW_DIRECT, id, __VA_ARGS__)
 #define DEPTHWISE_CASE(id, ...)                                                                \
     static const tlk_conv2d id = { __VA_ARGS__ };                                              \
-    BY_W(conv2d_grad_w_depthwise, id) BY_X(conv2d_grad_x_depthwise, id, )
+    BY_W(conv2d_grad_w_depthwise, id) BY_X(conv2d_grad_x_depthwise, id, )                      \
+    UPDATES(TLK_DW_DEPTHWISE, id, __VA_ARGS__)
 #define STEM_CASE(id, ...)                                                                     \
     static const tlk_conv2d id = { __VA_ARGS__ };                                              \
-    BY_W(conv2d_grad_w_stem, id)
+    BY_W(conv2d_grad_w_stem, id) UPDATES(TLK_DW_STEM, id, __VA_ARGS__)
 
 
 /* Every kernel of the way: dw by dU, dx by the convolution of dy with the turned weight, which
@@ -190,16 +217,16 @@ WINO_CASE(u_valid, 48, 16, 0, 10x7, 8x5, 12, 1, 3, 1)
 /* One tile a picture and more parts than tiles: some sums are of nothing. */
 WINO_CASE(u_tiny, 16, 32, 1, 4x4, 4x4_wide, 24, 2, 1, 5)
 
-#define CASE(kind, id) { #id, kind, &id, id##_by_w, id##_by_x, 1 }
+#define CASE(kind, id) { #id, kind, &id, id##_by_w, id##_by_x, 1, id##_adam, id##_sgd }
 static const conv_case conv_cases[] = {
     CASE(DIRECT, d3x3),     CASE(DIRECT, d_tails),  CASE(DIRECT, d_stride),
     CASE(DIRECT, d_sparse), CASE(DIRECT, d_dilated), CASE(DIRECT, d_groups),
     CASE(DIRECT, d_bands),  CASE(DIRECT, d_pixel),  CASE(DEPTHWISE, w3x3),
-    CASE(DEPTHWISE, w5x5),  { "s7x7", STEM, &s7x7, s7x7_by_w, NULL, 1 },
-    { "s_one", STEM, &s_one, s_one_by_w, NULL, 1 },
-    { "u_same", DIRECT, &u_same, u_same_by_w, u_same_by_x, 8 },
-    { "u_valid", DIRECT, &u_valid, u_valid_by_w, u_valid_by_x, 8 },
-    { "u_tiny", DIRECT, &u_tiny, u_tiny_by_w, u_tiny_by_x, 8 },
+    CASE(DEPTHWISE, w5x5),  { "s7x7", STEM, &s7x7, s7x7_by_w, NULL, 1, s7x7_adam, s7x7_sgd },
+    { "s_one", STEM, &s_one, s_one_by_w, NULL, 1, s_one_adam, s_one_sgd },
+    { "u_same", DIRECT, &u_same, u_same_by_w, u_same_by_x, 8, NULL, NULL },
+    { "u_valid", DIRECT, &u_valid, u_valid_by_w, u_valid_by_x, 8, NULL, NULL },
+    { "u_tiny", DIRECT, &u_tiny, u_tiny_by_w, u_tiny_by_x, 8, NULL, NULL },
 };
 enum { N_CONV = sizeof conv_cases / sizeof conv_cases[0] };
 
@@ -339,6 +366,112 @@ static void test_conv2d(void **state)
             free(dy);
             free(x);
         }
+}
+
+/* --- gradient and update in one --------------------------- */
+
+/* w, m, v twice: for the gradient and the sweep in turn, and for both in one. */
+typedef struct joined_arrays {
+    buffer w[2], m[2], v[2];
+} joined_arrays;
+
+static joined_arrays joined_make(int64_t elems)
+{
+    joined_arrays a;
+    buffer *each[] = { a.w, a.m, a.v };
+    for (int i = 0; i < 3; ++i) {
+        float *values = random_floats(elems);
+        for (int64_t k = 0; i == 2 && k < elems; ++k)
+            values[k] = fabsf(values[k]);
+        for (int copy = 0; copy < 2; ++copy)
+            each[i][copy] = copy_make(elems, values);
+        free(values);
+    }
+    return a;
+}
+
+static void joined_check(const char *name, joined_arrays *a)
+{
+    buffer *each[] = { a->w, a->m, a->v };
+    for (int i = 0; i < 3; ++i) {
+        check_same(name, &each[i][0], &each[i][1]);
+        buffer_free(&each[i][0]), buffer_free(&each[i][1]);
+    }
+}
+
+static void sweep_adam(int64_t elems, const float *dw, joined_arrays *a)
+{
+    const tlk_adam s = { .elems = elems, .decoupled = true };
+    for (int64_t i = 0; i < tlk_adam_items(&s, 1); ++i)
+        tlk_adam_item(&s, i, 1, &joined_step, a->w->at, a->m->at, a->v->at, dw);
+}
+
+static void sweep_sgd(int64_t elems, const float *dw, joined_arrays *a)
+{
+    const tlk_sgd s = { .elems = elems, .nesterov = true };
+    for (int64_t i = 0; i < tlk_sgd_items(&s, 1); ++i)
+        tlk_sgd_item(&s, i, 1, &joined_step, a->w->at, a->m->at, dw);
+}
+
+/* Scratch has room for the largest piece, four blocks of output by some of input, and a guard. */
+static void check_joined(const conv_case *k, int64_t n, const float *dyv, const float *xv)
+{
+    const tlk_conv2d *s = k->s;
+    const int64_t elems = weight_elems(k);
+    buffer dy = map_make(n, s->oc, true, s->y, dyv), dw = buffer_make(elems);
+    buffer x = map_make(n, s->ic, k->kind != STEM, s->x, xv);
+    buffer scratch = buffer_make(4LL * tlk_dw_group(s) * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK);
+    joined_arrays a = joined_make(elems), b = joined_make(elems);
+    k->by_w(n, false, dy.at, x.at, dw.at);
+    sweep_adam(elems, dw.at, &a);
+    k->adam(n, scratch.at, a.w[1].at, a.m[1].at, a.v[1].at, dy.at, x.at);
+    joined_check(k->name, &a);
+    sweep_sgd(elems, dw.at, &b);
+    k->sgd(n, scratch.at, b.w[1].at, b.m[1].at, dy.at, x.at);
+    joined_check(k->name, &b);
+    buffer *all[] = { &dy, &x, &dw, &scratch };
+    for (int i = 0; i < 4; ++i)
+        buffer_free(all[i]);
+}
+
+static void test_conv2d_updates(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_CONV; ++i)
+        for (int64_t n = 1; n <= 3 && conv_cases[i].adam; n += 2) {
+            const tlk_conv2d *s = conv_cases[i].s;
+            random_state = (uint32_t)i + 20;
+            float *dy = random_floats(n * s->oc * s->y.h * s->y.w);
+            float *x = random_floats(n * s->ic * s->x.h * s->x.w);
+            check_joined(&conv_cases[i], n, dy, x);
+            free(dy);
+            free(x);
+        }
+}
+
+static void test_winograd_updates(void **state)
+{
+    enum { IN = 32, OUT = 48, PARTS = 3, ELEMS = 9 * IN * OUT };
+    const tlk_winograd_grad_w g = { .oc = OUT, .ic = IN, .parts = PARTS };
+    const tlk_winograd_adam adam = { .grad = g, .decoupled = true };
+    const tlk_winograd_sgd sgd = { .grad = g, .nesterov = true };
+    (void)state;
+    random_state = 31;
+    float *values = random_floats((int64_t)PARTS * TLK_WINO_POS * IN * OUT);
+    buffer du = copy_make((int64_t)PARTS * TLK_WINO_POS * IN * OUT, values);
+    buffer dw = buffer_make(ELEMS);
+    joined_arrays a = joined_make(ELEMS), b = joined_make(ELEMS);
+    for (int64_t i = tlk_winograd_grad_w_items(&g, 1); i-- > 0;) {
+        tlk_winograd_grad_w_item(&g, i, 1, du.at, dw.at);
+        tlk_winograd_adam_item(&adam, i, 1, &joined_step, a.w[1].at, a.m[1].at, a.v[1].at, du.at);
+        tlk_winograd_sgd_item(&sgd, i, 1, &joined_step, b.w[1].at, b.m[1].at, du.at);
+    }
+    sweep_adam(ELEMS, dw.at, &a);
+    sweep_sgd(ELEMS, dw.at, &b);
+    joined_check("winograd", &a);
+    joined_check("winograd", &b);
+    buffer_free(&du), buffer_free(&dw);
+    free(values);
 }
 
 /* --- batch norm --------------------------- */
@@ -734,7 +867,8 @@ int main(void)
         cmocka_unit_test(test_conv2d),    cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_act_grad),  cmocka_unit_test(test_bias_grad),
         cmocka_unit_test(test_pools),     cmocka_unit_test(test_mean_grad),
-        cmocka_unit_test(test_updates),
+        cmocka_unit_test(test_updates),   cmocka_unit_test(test_conv2d_updates),
+        cmocka_unit_test(test_winograd_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

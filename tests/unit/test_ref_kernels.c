@@ -20,6 +20,7 @@
 #include "tlk_ref_pool2d.h"
 #include "tlk_ref_reduce.h"
 #include "tlk_ref_softmax.h"
+#include "tlk_ref_conv2d_update.h"
 #include "tlk_ref_update.h"
 
 #include <stdlib.h>
@@ -578,6 +579,34 @@ static void test_linear_updates(void **state)
     check_guards();
 }
 
+static void test_conv2d_updates(void **state)
+{
+    (void)state;
+    enum { W = 4 * 2 * 3 * 3 };
+    tlk_ref_conv2d_grad_w gw = { .ic = 4, .h = 5, .w = 6, .oc = 4, .oh = 3, .ow = 3, .kh = 3,
+                                 .kw = 3, .groups = 2, .stride_h = 2, .stride_w = 2,
+                                 .dilation_h = 1, .dilation_w = 1, .pad_top = 1, .pad_left = 1 };
+    tlk_ref_sgd sgd = { .elems = W, .nesterov = true };
+    tlk_ref_adam adam = { .elems = W, .decoupled = true };
+    tlk_ref_conv2d_sgd conv2d_sgd = { .grad = gw, .nesterov = true };
+    tlk_ref_conv2d_adam conv2d_adam = { .grad = gw, .decoupled = true };
+    tlk_step step = { .t = 2, .lr = 0.01, .weight_decay = 0.1, .momentum = 0.9, .beta1 = 0.9,
+                      .beta2 = 0.999, .epsilon = 1e-8 };
+    tlk_real *dy = filled(3 * 36, 4), *x = filled(3 * 120, 1), *dw = buffer(W);
+    tlk_real *w[2] = { filled(W, 2), filled(W, 2) }, *m[2] = { filled(W, 3), filled(W, 3) };
+    tlk_real *v[2] = { zeros(W), zeros(W) };
+    RUN(tlk_ref_conv2d_grad_w, &gw, 3, dy, x, dw);
+    RUN(tlk_ref_sgd, &sgd, 3, &step, w[0], m[0], dw);
+    RUN(tlk_ref_conv2d_sgd, &conv2d_sgd, 3, &step, w[1], m[1], dy, x);
+    assert_memory_equal(w[0], w[1], W * sizeof *dw);
+    assert_memory_equal(m[0], m[1], W * sizeof *dw);
+    RUN(tlk_ref_adam, &adam, 3, &step, w[0], m[0], v[0], dw);
+    RUN(tlk_ref_conv2d_adam, &conv2d_adam, 3, &step, w[1], m[1], v[1], dy, x);
+    assert_memory_equal(w[0], w[1], W * sizeof *dw);
+    assert_memory_equal(v[0], v[1], W * sizeof *dw);
+    check_guards();
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, free_buffers)
 
 int main(void)
@@ -592,7 +621,7 @@ int main(void)
         TEST(test_reduce_mean), TEST(test_pad), TEST(test_transpose), TEST(test_slice),
         TEST(test_concat), TEST(test_copy), TEST(test_sgd), TEST(test_adam),
         TEST(test_adam_far_end),
-        TEST(test_update_chunks), TEST(test_linear_updates),
+        TEST(test_update_chunks), TEST(test_linear_updates), TEST(test_conv2d_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
