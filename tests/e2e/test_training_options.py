@@ -19,8 +19,9 @@ os.makedirs(WORK, exist_ok=True)
 place = os.path.join(WORK, "options")
 shutil.rmtree(place, ignore_errors=True)
 os.makedirs(place)
-with open(os.path.join(place, "net.tir"), "w") as f:
-    f.write(options.network())
+for net in options.SHAPES:
+    with open(os.path.join(place, net + ".tir"), "w") as f:
+        f.write(options.network(net))
 x, y = os.path.join(place, "x.npy"), os.path.join(place, "y.npy")
 np.save(x, options.samples()[0])
 np.save(y, options.samples()[1])
@@ -29,10 +30,10 @@ with open(os.path.join(SOURCE, "tests/data/training_options.json")) as f:
 FP64 = ["--target", "ref", "--precision", "fp64"]
 
 
-def folder(kind, keeps, *target):
-    where = os.path.join(place, "_".join([kind, "kept" if keeps else "fused", *(t.strip("-") for t in target)]))
+def folder(net, kind, keeps, *target):
+    where = os.path.join(place, "_".join([net, kind, "kept" if keeps else "fused", *(t.strip("-") for t in target)]))
     if not os.path.exists(os.path.join(where, "trainer")):
-        run(TLC, "compile", os.path.join(place, "net.tir"), "-o", where, "--replace-head", options.CLASSES, "--optimizer", kind,
+        run(TLC, "compile", os.path.join(place, net + ".tir"), "-o", where, "--replace-head", options.CLASSES, "--optimizer", kind,
             "--batch", options.BATCH, "--label-smoothing", options.SMOOTHING, *(["--keep-gradients"] if keeps else []), *target)
         quick_make(where, "trainer")
     return where
@@ -94,23 +95,23 @@ def killed(where, given, name):
     return out, -1
 
 
-for case, (kind, keeps, given) in options.CASES.items():
-    if keeps or LONG:
-        loss, tensor = distance(train(folder(kind, keeps, *FP64), given, case + "_fp64"), wanted[case])
+for case, (net, kind, keeps, given) in options.CASES.items():
+    if keeps or net == "norm" or LONG:
+        loss, tensor = distance(train(folder(net, kind, keeps, *FP64), given, case + "_fp64"), wanted[case])
         check(loss <= 1e-8 and tensor <= 1e-8, f"{case} fp64: losses within {loss:.1e}, tensors within {tensor:.1e}, allowed 1e-8")
-    where = folder(kind, keeps)
+    where = folder(net, kind, keeps)
     one = train(where, given, case + "_1", "--threads", 1)
     loss, tensor = distance(one, wanted[case])
     check(loss <= 1e-4 and tensor <= 2e-4, f"{case} cpu: losses within {loss:.1e}, tensors within {tensor:.1e}")
     for threads in (2, 3):
         check(same(one, train(where, given, case + "_n", "--threads", threads)), f"{case} cpu: same bits on {threads} threads")
-    if case not in ("all", "stages"):
+    if case not in ("all", "stages", "norm_stages"):
         continue
     again, kills = killed(where, given, case + "_killed")
     check(kills >= 0 and same(one, again), f"{case} cpu: same bits after {kills} kills and resumes")
 
 # What a model or a run cannot do is refused in one line.
-adam, sgd = folder("adam", False), folder("sgd", True)
+adam, sgd = folder("plain", "adam", False), folder("plain", "sgd", True)
 frozen = demo_net()
 REFUSED = [(adam, {"clip-norm": 1}, 5, "--keep-gradients"), (adam, {"accumulate": 2}, 5, "--keep-gradients"),
            (frozen, {"lr-backbone": 0.1}, 5, "nothing beside a new head"), (frozen, {"head-epochs": 1}, 5, "--unfreeze"),
@@ -125,5 +126,5 @@ p = run(*command(sgd, {"clip-norm": 2}, done, "--resume"), code=None)
 check(p.returncode == 2 and "--clip-norm differs" in p.stderr, "a resumed run has the options it began with")
 with open(os.path.join(done, "run.json")) as f:
     noted = json.load(f)["options"]
-check(all(str(noted[o]) == str(v) for o, v in options.CASES["all"][2].items()), "run.json has the options")
+check(all(str(noted[o]) == str(v) for o, v in options.CASES["all"][3].items()), "run.json has the options")
 finish()

@@ -1,4 +1,4 @@
-"""A small network and what PyTorch makes of it in float64 under the options of `trainer train`.
+"""Two small networks and what PyTorch makes of them in float64 under the options of `trainer train`.
 
     python tests/tools/training_options.py > tests/data/training_options.json
 
@@ -10,17 +10,26 @@ import json
 import numpy as np
 
 N, BATCH, EPOCHS, SEED, CLASSES = 26, 4, 3, 5, 3
-SHAPES = {"conv.weight": (4, 2, 3, 3), "conv.bias": (4,), "hidden.weight": (8, 36), "hidden.bias": (8,)}
+# Of the backbone: a network without batch norms, and one with two, which go by the batch and move their statistics.
+SHAPES = {
+    "plain": {"conv.weight": (4, 2, 3, 3), "conv.bias": (4,), "hidden.weight": (8, 36), "hidden.bias": (8,)},
+    "norm": {"conv.weight": (4, 2, 3, 3), "bn.weight": (4,), "bn.bias": (4,), "conv2.weight": (8, 4, 3, 3), "bn2.weight": (8,),
+             "bn2.bias": (8,)},
+}
 
-# name: (optimizer that is compiled, are gradients kept, options of `trainer train`)
+# name: (network, optimizer that is compiled, are gradients kept, options of `trainer train`)
 CASES = {
-    "weights": ("sgd", True, {"lr": 0.1, "class-weights": "1,2.5,0.5", "weight-decay": 0.01}),
-    "clip": ("sgd", True, {"lr": 0.1, "momentum": 0.9, "clip-norm": 0.25, "weight-decay": 0.01}),
-    "accumulate": ("sgd", True, {"lr": 0.1, "momentum": 0.9, "accumulate": 3}),
-    "all": ("sgd", True, {"lr": 0.1, "momentum": 0.9, "accumulate": 2, "clip-norm": 0.5, "class-weights": "balanced",
+    "weights": ("plain", "sgd", True, {"lr": 0.1, "class-weights": "1,2.5,0.5", "weight-decay": 0.01}),
+    "clip": ("plain", "sgd", True, {"lr": 0.1, "momentum": 0.9, "clip-norm": 0.25, "weight-decay": 0.01}),
+    "accumulate": ("plain", "sgd", True, {"lr": 0.1, "momentum": 0.9, "accumulate": 3}),
+    "all": ("plain", "sgd", True, {"lr": 0.1, "momentum": 0.9, "accumulate": 2, "clip-norm": 0.5, "class-weights": "balanced",
                           "lr-backbone": 0.05, "head-epochs": 1, "schedule": "cosine"}),
-    "stages": ("adam", False, {"lr": 0.02, "lr-backbone": 0.003, "head-epochs": 1, "schedule": "cosine", "warmup": 1,
+    "stages": ("plain", "adam", False, {"lr": 0.02, "lr-backbone": 0.003, "head-epochs": 1, "schedule": "cosine", "warmup": 1,
                                "class-weights": "balanced"}),
+    "norm_accumulate": ("norm", "sgd", True, {"lr": 0.05, "momentum": 0.9, "accumulate": 3}),
+    "norm_stages": ("norm", "adam", False, {"lr": 0.01, "lr-backbone": 0.002, "head-epochs": 1}),
+    "norm_all": ("norm", "sgd", True, {"lr": 0.05, "momentum": 0.9, "accumulate": 2, "clip-norm": 0.5, "lr-backbone": 0.02,
+                                       "head-epochs": 1, "weight-decay": 0.01}),
 }
 SMOOTHING = 0.1
 
@@ -57,9 +66,9 @@ def head_values():
     return weight.reshape(CLASSES, 8), bias
 
 
-def values(name):
+def values(net, name):
     """Initial values of the backbone: a fixed series, in float."""
-    shape = SHAPES[name]
+    shape = SHAPES[net][name]
     k = np.arange(np.prod(shape))
     return (np.sin(0.7 + 1.31 * k + 0.01 * k * k + len(name)) / np.sqrt(np.prod(shape[1:]) + 1)).astype(np.float32).reshape(shape)
 
@@ -71,23 +80,37 @@ def samples():
     return x + labels[:, None, None, None].astype(np.float32) / 4, labels
 
 
-def network():
+PLAIN = """  %0 : f32[n,4,6,6] = conv2d %x, %conv.weight, %conv.bias {pad=[1,1,1,1]} ; "conv"
+  %1 : f32[n,4,6,6] = relu %0
+  %2 : f32[n,4,3,3] = max_pool2d %1 {kernel=[2,2], stride=[2,2]}
+  %3 : f32[n,36] = flatten %2
+  %4 : f32[n,8] = linear %3, %hidden.weight, %hidden.bias ; "hidden"
+  %5 : f32[n,8] = relu %4
+"""
+NORM = """  %0 : f32[n,4,6,6] = conv2d %x, %conv.weight {pad=[1,1,1,1]} ; "conv"
+  %1 : f32[n,4,6,6] = batch_norm %0, %bn.weight, %bn.bias, %bn.running_mean, %bn.running_var ; "bn"
+  %2 : f32[n,4,6,6] = relu %1
+  %3 : f32[n,8,3,3] = conv2d %2, %conv2.weight {stride=[2,2], pad=[1,1,1,1]} ; "conv2"
+  %4 : f32[n,8,3,3] = batch_norm %3, %bn2.weight, %bn2.bias, %bn2.running_mean, %bn2.running_var ; "bn2"
+  %r : f32[n,8,3,3] = relu %4
+  %5 : f32[n,8] = reduce_mean %r {axes=[2,3], keepdims=false}
+"""
+
+
+def network(net="plain"):
     """The network as IR text; `--replace-head` gives it its last layer."""
-    params = "".join(f"param %{n} : f32[{','.join(map(str, s))}] = [{', '.join(repr(float(v)) for v in values(n).reshape(-1))}]\n"
-                     for n, s in SHAPES.items())
+    params = "".join(f"param %{n} : f32[{','.join(map(str, s))}] = [{', '.join(repr(float(v)) for v in values(net, n).reshape(-1))}]\n"
+                     for n, s in SHAPES[net].items())
+    if net == "norm":
+        params += "".join(f"param %{bn}.running_{stat} : f32[{c}] = splat {v}\n"
+                          for bn, c in (("bn", 4), ("bn2", 8)) for stat, v in (("mean", 0), ("var", 1)))
     return f"""module "small"
 
 {params}param %fc.weight : f32[5,8] init constant 0
 param %fc.bias : f32[5] init constant 0
 
 func @forward(%x: f32[n,2,6,6]) -> f32[n,5] {{
-  %0 : f32[n,4,6,6] = conv2d %x, %conv.weight, %conv.bias {{pad=[1,1,1,1]}} ; "conv"
-  %1 : f32[n,4,6,6] = relu %0
-  %2 : f32[n,4,3,3] = max_pool2d %1 {{kernel=[2,2], stride=[2,2]}}
-  %3 : f32[n,36] = flatten %2
-  %4 : f32[n,8] = linear %3, %hidden.weight, %hidden.bias ; "hidden"
-  %5 : f32[n,8] = relu %4
-  %6 : f32[n,5] = linear %5, %fc.weight, %fc.bias ; "fc"
+{PLAIN if net == "plain" else NORM}  %6 : f32[n,5] = linear %5, %fc.weight, %fc.bias ; "fc"
   return %6
 }}
 """
@@ -103,22 +126,34 @@ def rate_factor(o, step, in_epoch):
     return (1 + np.cos(np.pi * (step - warm) / (EPOCHS * in_epoch - warm))) / 2
 
 
-def reference(kind, o):
+def torch_network(net):
+    """The same as a module, its parameters and buffers by their names in the IR text."""
+    from torch import nn
+    if net == "plain":
+        made = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 8), nn.ReLU(),
+                             nn.Linear(8, CLASSES))
+        return made, dict(zip([*SHAPES[net], "fc.weight", "fc.bias"], made.parameters())), {}
+    bn, bn2 = nn.BatchNorm2d(4), nn.BatchNorm2d(8)
+    made = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), bn, nn.ReLU(), nn.Conv2d(4, 8, 3, 2, 1, bias=False), bn2,
+                         nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+    stats = {f"{name}.running_{s}": getattr(m, "running_" + s) for name, m in (("bn", bn), ("bn2", bn2)) for s in ("mean", "var")}
+    return made, dict(zip([*SHAPES[net], "fc.weight", "fc.bias"], made.parameters())), stats
+
+
+def reference(which, kind, o):
     import torch
     from torch import nn
     torch.set_default_dtype(torch.float64)
     x, labels = (torch.from_numpy(v) for v in samples())
     x = x.double()
-    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 8), nn.ReLU(),
-                        nn.Linear(8, CLASSES))
-    names = dict(zip(list(SHAPES) + ["fc.weight", "fc.bias"], net.parameters()))
-    given = {**{n: values(n) for n in SHAPES}, **dict(zip(("fc.weight", "fc.bias"), head_values()))}
+    net, names, stats = torch_network(which)
+    given = {**{n: values(which, n) for n in SHAPES[which]}, **dict(zip(("fc.weight", "fc.bias"), head_values()))}
     for n, p in names.items():
         p.data = torch.from_numpy(given[n]).double()
     counts = np.bincount(labels.numpy(), minlength=CLASSES)
     weights = {"none": np.ones(CLASSES), "balanced": N / (CLASSES * counts)}.get(o.get("class-weights", "none"))
     weights = torch.tensor([float(w) for w in o["class-weights"].split(",")] if weights is None else weights)
-    backbone = [names[n] for n in SHAPES]
+    backbone = [names[n] for n in SHAPES[which]]
     rates = [o["lr"], o.get("lr-backbone", o["lr"])]
     groups = [{"params": [names["fc.weight"], names["fc.bias"]]}, {"params": backbone}]
     decay = o.get("weight-decay", 0)
@@ -147,10 +182,10 @@ def reference(kind, o):
             step += 1
     clipped = sum(n > o.get("clip-norm", 0) for n in norms)
     assert "clip-norm" not in o or 0 < clipped < len(norms), f"clipping is not seen at work: {clipped} of {len(norms)}"
-    return {"losses": losses, "tensors": {n: p.detach().reshape(-1).tolist() for n, p in names.items()}}
+    return {"losses": losses, "tensors": {n: p.detach().reshape(-1).tolist() for n, p in {**names, **stats}.items()}}
 
 
 if __name__ == "__main__":
-    out = {name: reference(kind, o) for name, (kind, _, o) in CASES.items()}
+    out = {name: reference(net, kind, o) for name, (net, kind, _, o) in CASES.items()}
     rounded = json.loads(json.dumps(out), parse_float=lambda s: float(f"{float(s):.13g}"))
     print(json.dumps(rounded, indent=0))
