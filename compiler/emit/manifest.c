@@ -229,9 +229,9 @@ static json_t *manifest(const tlc_emission *e, const char *const *files, size_t 
         f->graph_sha256.hex, "code_sha256", e->code.hex, "model",
         text(s->model_file), "options", options(e), "preprocess", preprocess(&s->preprocess),
         "batch_norms", batch_norms(f), "trained", strings(f->trained_names, f->n_trained),
-        "params_trained", (json_int_t)f->params_trained, "params_frozen", (json_int_t)f->params_frozen, "tensors",
-        tensors(e), "layers", layers(e), "values", values(e), "memory", memory(e), "files",
-        strings(files, n_files));
+        "params_trained", (json_int_t)f->params_trained, "params_frozen",
+        (json_int_t)f->params_frozen, "tensors", tensors(e), "layers", layers(e), "values",
+        values(e), "memory", memory(e), "files", strings(files, n_files));
 }
 
 const char *tlc_emit_manifest(const tlc_emission *e, const char *const *files, size_t n_files)

@@ -100,8 +100,8 @@ static tlc_status infer_x(tlc_ctx *ctx, tlc_node *n)
 }
 
 /* The gradient's shape, from dy and x. */
-static tlc_status shape_of_dw(tlc_ctx *ctx, const tlc_conv2d_grad_attrs *a, const tlc_value *dy_value,
-                              const tlc_value *x_value, tlc_shape *out)
+static tlc_status shape_of_dw(tlc_ctx *ctx, const tlc_conv2d_grad_attrs *a,
+                              const tlc_value *dy_value, const tlc_value *x_value, tlc_shape *out)
 {
     TLC_TRY(check_maps(ctx, dy_value, x_value, "x"));
     const tlc_shape *dy = &dy_value->shape, *x = &x_value->shape;

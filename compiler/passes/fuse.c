@@ -2,7 +2,8 @@
  *
  *   conv2d + add          the other addend becomes the residual operand
  *   conv2d, linear + relu, clip      the activation becomes an attribute
- *   linear_grad_w, conv2d_grad_w, winograd_grad_w + update    one node that never stores the gradient
+ *   linear_grad_w, conv2d_grad_w, winograd_grad_w + update      one node that never stores the
+ *                         gradient
  *
  * A kernel applies bias, then residual, then activation; nodes are fused in that order alone,
  * and only where the fused value has no other reader.  Values that cross a function's end are
