@@ -109,16 +109,18 @@ TLK_INLINE void tlk_mac(tlk_v acc[TLK_PIX][TLK_TV], const tlk_tile *t, int64_t o
         tlk_mac_term(acc, t, off + c * xs, w + c * TLK_BLOCK, wb, nb, m);
 }
 
-/* The same for x side by side; beside each term a row of t->ahead is fetched. */
+/* The same for x side by side; beside each term `rows` rows of t->ahead are fetched. */
 TLK_INLINE void tlk_mac_ahead(tlk_v acc[TLK_PIX][TLK_TV], tlk_tile *t, int64_t off, const float *w,
-                              int64_t wb, int nb, int m, int terms)
+                              int64_t wb, int nb, int m, int terms, int rows)
 {
     TLK_ROLLED
     for (int c = 0; c < terms; ++c) {
-        __builtin_prefetch(t->ahead + c * TLK_BLOCK, 0, 2);
+        TLK_UNROLL
+        for (int i = 0; i < rows; ++i)
+            __builtin_prefetch(t->ahead + (c * rows + i) * TLK_BLOCK, 0, 2);
         tlk_mac_term(acc, t, off + c, w + c * TLK_BLOCK, wb, nb, m);
     }
-    t->ahead += terms * TLK_BLOCK;
+    t->ahead += terms * rows * TLK_BLOCK;
 }
 
 /* The chain's start: the bias (absent: zero), or what an earlier pass stored. */

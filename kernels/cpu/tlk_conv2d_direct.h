@@ -88,7 +88,7 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
             int64_t off = i * xb + kh * s->dh * cols * TLK_BLOCK;
             for (int kw = 0; kw < s->kw; ++kw) {
                 if (tlk_conv2d_direct_far(s))
-                    tlk_mac_ahead(acc, &t, off, w, wb, nb, m, terms);
+                    tlk_mac_ahead(acc, &t, off, w, wb, nb, m, terms, 1);
                 else
                     tlk_mac(acc, &t, off, 1, w, wb, nb, m, terms);
                 w += TLK_BLOCK * TLK_BLOCK;

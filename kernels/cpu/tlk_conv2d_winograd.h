@@ -203,10 +203,18 @@ static inline void tlk_wino_tile_in(const tlk_conv2d *s, int tile, const float *
 
 /* --- M ------------------------------------------------------------------------------------ */
 
+/* U of one position and some output blocks; what is fetched beside it, in how many rows a term. */
+typedef struct tlk_wino_factors {
+    int ic, blocks;
+    const float *u, *ahead;
+    int rows;
+} tlk_wino_factors;
+
 /* One position, some output blocks, m tiles: v at the first, `ic` floats from tile to tile. */
-TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const float *u, float *out,
+TLK_INLINE void tlk_wino_product(const tlk_wino_factors *f, int m, const float *v, float *out,
                                  int64_t block_step)
 {
+    const int ic = f->ic, nb = f->blocks;
     tlk_v acc[TLK_PIX][TLK_TV];
     tlk_tile t;
     TLK_UNROLL
@@ -216,7 +224,8 @@ TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const fl
         for (int j = 0; j < nb * TLK_VPB; ++j)
             acc[p][j] = tlk_zero();
     }
-    tlk_mac(acc, &t, 0, 1, u, (int64_t)ic * TLK_BLOCK, nb, m, ic);
+    t.ahead = f->ahead;
+    tlk_mac_ahead(acc, &t, 0, f->u, (int64_t)ic * TLK_BLOCK, nb, m, ic, f->rows);
     TLK_UNROLL
     for (int p = 0; p < m; ++p) {
         TLK_UNROLL
@@ -228,20 +237,19 @@ TLK_INLINE void tlk_wino_product(int ic, int nb, int m, const float *v, const fl
 
 /* Sub-tiles of one picture have two sizes, known when compiled; else any up to TLK_PIX, of which
  * all but the two largest are as good as never seen. */
-TLK_INLINE void tlk_wino_product_of(const tlk_conv2d_winograd *w, int ic, int nb, int m,
-                                    const float *v, const float *u, float *out,
-                                    int64_t block_step)
+TLK_INLINE void tlk_wino_product_of(const tlk_conv2d_winograd *w, const tlk_wino_factors *f, int m,
+                                    const float *v, float *out, int64_t block_step)
 {
     const int64_t total = tlk_wino_tiles(&w->conv);
     const int most = w->across ? TLK_PIX : (int)tlk_div_up(total, tlk_wino_subs(total));
     const int least = w->across ? TLK_PIX - 1 : (int)(total / tlk_wino_subs(total));
     if (m == most)
-        tlk_wino_product(ic, nb, most, v, u, out, block_step);
+        tlk_wino_product(f, most, v, out, block_step);
     else if (m == least)
-        tlk_wino_product(ic, nb, least, v, u, out, block_step);
+        tlk_wino_product(f, least, v, out, block_step);
     else if (w->across)
         for (int p = 0; p < m; ++p)
-            tlk_wino_product(ic, nb, 1, v + (int64_t)p * ic, u, out + p * TLK_BLOCK, block_step);
+            tlk_wino_product(f, 1, v + (int64_t)p * f->ic, out + p * TLK_BLOCK, block_step);
 }
 
 /* Output blocks of one product: they divide those of an item. */
@@ -251,7 +259,7 @@ TLK_INLINE int tlk_wino_tile_blocks(const tlk_conv2d_winograd *w)
     return all < of_item ? all : of_item;
 }
 
-/* All positions of a chunk. */
+/* All positions of a chunk.  U comes from afar: the next blocks' is fetched beside these. */
 TLK_INLINE void tlk_wino_products(const tlk_conv2d_winograd *w, const tlk_wino_chunk *c,
                                   const float *v, const float *u, float *out)
 {
@@ -259,16 +267,22 @@ TLK_INLINE void tlk_wino_products(const tlk_conv2d_winograd *w, const tlk_wino_c
     const int ic = tlk_blocks(s->ic) * TLK_BLOCK;
     const int nb = tlk_wino_tile_blocks(w), blocks = tlk_blocks(s->oc);
     const int64_t v_step = tlk_wino_step(w->tiles, ic), m_step = tlk_wino_step(w->tiles, TLK_BLOCK);
+    const int rows = (int)tlk_div_up(nb, w->tiles / TLK_PIX);
     for (int pos = 0; pos < TLK_WINO_POS; ++pos)
         for (int o = c->block0; o < c->block1; o += nb) {
-            const float *uo = u + ((int64_t)pos * blocks + o) * ic * TLK_BLOCK;
+            const int64_t next_o = o + nb < c->block1 ? o + nb : c->block0 + blocks;
+            const float *at_pos = u + (int64_t)pos * blocks * ic * TLK_BLOCK;
+            tlk_wino_factors f = { ic, nb, at_pos + (int64_t)o * ic * TLK_BLOCK,
+                                   at_pos + next_o * ic * TLK_BLOCK, rows };
             int64_t first = c->first;
             for (int64_t sub = c->sub0; sub < c->sub1; ++sub) {
                 const int64_t next = tlk_wino_first(c->total, sub + 1), at = first - c->first;
-                tlk_wino_product_of(w, ic, nb, (int)(next - first), v + pos * v_step + at * ic, uo,
+                tlk_wino_product_of(w, &f, (int)(next - first), v + pos * v_step + at * ic,
                                     out + ((o - c->block0) * TLK_WINO_POS + pos) * m_step +
                                         at * TLK_BLOCK,
                                     TLK_WINO_POS * m_step);
+                if ((sub - c->sub0 + 1) * rows < nb)
+                    f.ahead += (int64_t)rows * ic * TLK_BLOCK;
                 first = next;
             }
         }
