@@ -81,6 +81,14 @@ TLK_INLINE void tlk_tile_at(tlk_tile *t, const tlk_conv2d *s, const float *x, in
     }
 }
 
+/* Fetch a tile's pixels `off` floats on: blocks lie a plane apart, and no processor guesses where. */
+TLK_INLINE void tlk_tile_fetch(const tlk_tile *t, int64_t off, int m)
+{
+    TLK_UNROLL
+    for (int p = 0; p < m; ++p)
+        __builtin_prefetch(t->x[p] + off);
+}
+
 /* acc[p] += w[0] * x[p][off]: further blocks of w lie wb floats apart. */
 TLK_INLINE void tlk_mac_term(tlk_v acc[TLK_PIX][TLK_TV], const tlk_tile *t, int64_t off,
                              const float *w, int64_t wb, int nb, int m)

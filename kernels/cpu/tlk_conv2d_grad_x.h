@@ -119,6 +119,7 @@ TLK_INLINE void tlk_dx_tile(const tlk_conv2d *s, tlk_dx_class c, int64_t first, 
     const int tail = (s->oc / s->groups - 1) % TLK_BLOCK + 1;
     const int64_t cols = tlk_plane_cols(s->y);
     const int64_t wb = (int64_t)out_blocks * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
+    enum { AHEAD = 2 }; /* blocks */
     tlk_v acc[TLK_PIX][TLK_TV];
     tlk_tile t;
     tlk_dx_tile_at(&t, s, c, dy, first, m);
@@ -126,6 +127,7 @@ TLK_INLINE void tlk_dx_tile(const tlk_conv2d *s, tlk_dx_class c, int64_t first, 
     for (int o = 0; o < out_blocks; ++o) {
         const int terms = tail < TLK_BLOCK && o == out_blocks - 1 ? tail : TLK_BLOCK;
         const float *w = wt + (int64_t)o * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
+        tlk_tile_fetch(&t, (o + AHEAD) * tlk_plane_elems(s->y) * TLK_BLOCK, m);
         for (int kh = 0; kh < s->kh; ++kh) {
             int i, j;
             if (!tlk_dx_reach(c.row, s->pad_top, kh * s->dh, s->sh, &i))

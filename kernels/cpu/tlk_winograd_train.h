@@ -182,9 +182,15 @@ TLK_INLINE void tlk_wino_du_read(const tlk_winograd_grad_u *g, const tlk_wino_du
     }
 }
 
+/* Some output blocks of one position: M's lie m_block floats apart, those of dU du_block. */
+typedef struct tlk_wino_du_blocks {
+    int count;
+    int64_t m_block, du_block;
+} tlk_wino_du_blocks;
+
 /* du[c][16] += sum over `tiles` of v[t][c] m[t][16], for p input channels; `fresh`: = */
-TLK_INLINE void tlk_wino_du_tile(int in, int tiles, bool fresh, const float *v, const float *m,
-                                 float *du, int p)
+TLK_INLINE void tlk_wino_du_tile(tlk_wino_du_blocks k, int in, int tiles, bool fresh,
+                                 const float *v, const float *m, float *du, int p)
 {
     tlk_v acc[TLK_PIX][TLK_TV];
     tlk_tile t;
@@ -192,39 +198,47 @@ TLK_INLINE void tlk_wino_du_tile(int in, int tiles, bool fresh, const float *v, 
     for (int c = 0; c < p; ++c) {
         t.x[c] = v + c;
         TLK_UNROLL
-        for (int j = 0; j < TLK_VPB; ++j)
+        for (int j = 0; j < k.count * TLK_VPB; ++j)
             acc[c][j] = tlk_zero();
     }
-    tlk_mac(acc, &t, 0, in, m, 0, 1, p, tiles);
+    tlk_mac(acc, &t, 0, in, m, k.m_block, k.count, p, tiles);
     TLK_UNROLL
     for (int c = 0; c < p; ++c) {
         TLK_UNROLL
-        for (int j = 0; j < TLK_VPB; ++j) {
-            float *to = du + c * TLK_BLOCK + j * TLK_W;
+        for (int j = 0; j < k.count * TLK_VPB; ++j) {
+            float *to = du + (j / TLK_VPB) * k.du_block + c * TLK_BLOCK + (j % TLK_VPB) * TLK_W;
             tlk_store(to, fresh ? acc[c][j] : tlk_load(to) + acc[c][j]);
         }
     }
 }
 
-/* All positions of one chunk of `tiles`; du at position 0 of the item's first blocks. */
+/* All positions of one chunk of `tiles` for output blocks that `nb` divides; du at position 0 of
+ * the item's first blocks. */
 TLK_INLINE void tlk_wino_du_add(const tlk_winograd_grad_u *s, const tlk_wino_du *d, int tiles,
-                                bool fresh, const float *v, const float *m, float *du)
+                                bool fresh, int nb, const float *v, const float *m, float *du)
 {
     const int in = (d->i1 - d->i0) * TLK_BLOCK, blocks = d->o1 - d->o0, rest = in % TLK_PIX;
     const int64_t row = (int64_t)tlk_blocks(s->conv.ic) * TLK_WINO_SQUARE;
     const int64_t pos_step = row * tlk_blocks(s->conv.oc);
+    const tlk_wino_du_blocks k = { nb, (int64_t)s->tiles * TLK_BLOCK, row };
     for (int pos = 0; pos < TLK_WINO_POS; ++pos)
-        for (int o = 0; o < blocks; ++o) {
+        for (int o = 0; o < blocks; o += nb) {
             const float *vp = v + pos * tlk_wino_step(s->tiles, in);
-            const float *mp = m + pos * tlk_wino_step(s->tiles, blocks * TLK_BLOCK) +
-                              (int64_t)o * s->tiles * TLK_BLOCK;
+            const float *mp = m + pos * tlk_wino_step(s->tiles, blocks * TLK_BLOCK) + o * k.m_block;
             float *to = du + pos * pos_step + o * row;
             for (int c = 0; c + TLK_PIX <= in; c += TLK_PIX)
-                tlk_wino_du_tile(in, tiles, fresh, vp + c, mp, to + c * TLK_BLOCK, TLK_PIX);
+                tlk_wino_du_tile(k, in, tiles, fresh, vp + c, mp, to + c * TLK_BLOCK, TLK_PIX);
             if (rest)
-                tlk_wino_du_tile(in, tiles, fresh, vp + in - rest, mp,
+                tlk_wino_du_tile(k, in, tiles, fresh, vp + in - rest, mp,
                                  to + (in - rest) * TLK_BLOCK, rest);
         }
+}
+
+/* Output blocks of one tile: they divide those of every item. */
+TLK_INLINE int tlk_wino_du_tile_blocks(const tlk_winograd_grad_u *s)
+{
+    const int all = tlk_conv2d_tile_blocks(&s->conv), of_item = tlk_tile_blocks(s->out_group);
+    return all < of_item ? all : of_item;
 }
 
 /* Scratch: V of in_group blocks, then M of out_group. */
@@ -233,18 +247,19 @@ TLK_INLINE void tlk_winograd_grad_u_item(const tlk_winograd_grad_u *s, int64_t i
 {
     const tlk_wino_du d = tlk_wino_du_at(s, item, n);
     const int64_t square = (int64_t)tlk_blocks(s->conv.ic) * TLK_WINO_SQUARE;
+    const int nb = tlk_wino_du_tile_blocks(s);
     float *v = scratch;
     float *m = v + TLK_WINO_POS * tlk_wino_step(s->tiles, s->in_group * TLK_BLOCK);
     du += ((int64_t)d.part * TLK_WINO_POS * tlk_blocks(s->conv.oc) + d.o0) * square;
     du += (int64_t)d.i0 * TLK_WINO_SQUARE;
     const int64_t chunks = tlk_div_up(d.end - d.first, s->tiles);
     if (chunks == 0)
-        tlk_wino_du_add(s, &d, 0, true, v, m, du);
+        tlk_wino_du_add(s, &d, 0, true, nb, v, m, du);
     for (int64_t c = 0; c < chunks; ++c) {
         const int64_t first = d.first + c * (d.end - d.first) / chunks;
         const int64_t end = d.first + (c + 1) * (d.end - d.first) / chunks;
         tlk_wino_du_read(s, &d, first, end, dy, x, v, m);
-        tlk_wino_du_add(s, &d, (int)(end - first), c == 0, v, m, du);
+        tlk_wino_du_add(s, &d, (int)(end - first), c == 0, nb, v, m, du);
     }
 }
 
