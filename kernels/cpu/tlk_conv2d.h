@@ -81,7 +81,7 @@ TLK_INLINE void tlk_tile_at(tlk_tile *t, const tlk_conv2d *s, const float *x, in
     }
 }
 
-/* Fetch a tile's pixels `off` floats on: blocks lie a plane apart, and no processor guesses where. */
+/* Fetch a tile's pixels `off` floats on: blocks lie a plane apart, where no prefetcher looks. */
 TLK_INLINE void tlk_tile_fetch(const tlk_tile *t, int64_t off, int m)
 {
     TLK_UNROLL
@@ -144,6 +144,19 @@ TLK_INLINE void tlk_tile_start(tlk_v acc[TLK_PIX][TLK_TV], const tlk_tile *t, co
             else
                 acc[p][j] = b ? tlk_load(b + j * TLK_W) : tlk_zero();
         }
+    }
+}
+
+/* Fetch the residual of a tile, which is wanted when its chain is done. */
+TLK_INLINE void tlk_tile_fetch_residual(const tlk_conv2d *s, const tlk_tile *t, const float *r,
+                                        int nb, int m)
+{
+    const int64_t rb = tlk_plane_elems(s->r) * TLK_BLOCK;
+    TLK_UNROLL
+    for (int p = 0; p < m; ++p) {
+        TLK_UNROLL
+        for (int j = 0; j < nb; ++j)
+            __builtin_prefetch(r + j * rb + t->r[p]);
     }
 }
 

@@ -76,14 +76,19 @@ TLK_INLINE void tlk_conv2d_direct_tile(const tlk_conv2d *s, int64_t first, int m
     const int64_t wb = (int64_t)in_blocks * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
     const int64_t cols = tlk_plane_cols(s->x);
     const int64_t xb = tlk_plane_elems(s->x) * TLK_BLOCK;
+    enum { AHEAD = 2, LONG_CHAIN = 256 }; /* blocks of input; terms that pay for fetching r */
     tlk_v acc[TLK_PIX][TLK_TV];
     tlk_tile t;
     tlk_tile_at(&t, s, x, first, m, TLK_BLOCK);
     t.ahead = ahead;
     tlk_tile_start(acc, &t, b, y, tlk_plane_elems(s->y) * TLK_BLOCK, b0 == 0, nb, m);
+    if (r && b1 == in_blocks && tlk_conv2d_terms(s) >= LONG_CHAIN)
+        tlk_tile_fetch_residual(s, &t, r, nb, m);
     w += (int64_t)b0 * s->kh * s->kw * TLK_BLOCK * TLK_BLOCK;
     for (int i = b0; i < b1; ++i) {
         const int terms = tail < TLK_BLOCK && i == in_blocks - 1 ? tail : TLK_BLOCK;
+        if (s->kh * s->kw == 1)
+            tlk_tile_fetch(&t, (i + AHEAD) * xb, m);
         for (int kh = 0; kh < s->kh; ++kh) {
             int64_t off = i * xb + kh * s->dh * cols * TLK_BLOCK;
             for (int kw = 0; kw < s->kw; ++kw) {

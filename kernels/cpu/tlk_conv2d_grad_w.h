@@ -64,6 +64,15 @@ TLK_INLINE void tlk_dw_add(float *dw, int64_t wb, tlk_v acc[TLK_PIX][TLK_TV], in
     }
 }
 
+/* Fetch a share of `count` rows of 16: the tiles of one tap do it all between them. */
+TLK_INLINE void tlk_dw_fetch(const float *x, int first, int count)
+{
+    enum { TILES = 3 }; /* of 16 channels */
+    const int part = first / TLK_PIX % TILES;
+    for (int i = part * count / TILES; i < (part + 1) * count / TILES; ++i)
+        __builtin_prefetch(x + (int64_t)i * TLK_BLOCK, 0, 2);
+}
+
 /* Positions [first, first + m) of the filters over rows [row0, row1). */
 TLK_INLINE void tlk_dw_tile(const tlk_conv2d *s, tlk_dw_input in, int row0, int row1,
                                 int first, int m, int nb, const float *x, const float *dy,
@@ -81,9 +90,12 @@ TLK_INLINE void tlk_dw_tile(const tlk_conv2d *s, tlk_dw_input in, int row0, int 
         for (int j = 0; j < nb * TLK_VPB; ++j)
             acc[p][j] = tlk_zero();
     }
-    for (int h = row0; h < row1; ++h)
-        tlk_mac(acc, &t, h * row, s->sw * in.lanes, dy + tlk_dw_row_at(s->y, h), yb, nb, m,
-                s->y.w);
+    for (int h = row0; h < row1; ++h) {
+        const float *dy_row = dy + tlk_dw_row_at(s->y, h);
+        if (in.lanes == TLK_BLOCK) /* the same rows of the next block of x */
+            tlk_dw_fetch(x + tlk_plane_elems(s->x) * TLK_BLOCK + h * row, first, s->y.w * s->sw);
+        tlk_mac(acc, &t, h * row, s->sw * in.lanes, dy_row, yb, nb, m, s->y.w);
+    }
     tlk_dw_add(dw + first * TLK_BLOCK, wb, acc, nb, m);
 }
 
