@@ -267,7 +267,7 @@ static int64_t fewest(int64_t a, int64_t b)
 /* An item's piece at most: four blocks of output by some of input; see tlk_conv2d_grad_w.h. */
 static int64_t conv2d_update_scratch_bytes(const tlc_node *n)
 {
-    enum { TAPS = 8, FLOATS = 4 * TLK_BLOCK };
+    enum { TAPS = 8, FLOATS = TLK_TILE_BLOCKS * TLK_BLOCK };
     const grad_of g = of_update(n);
     const int64_t *d = g.w->shape.dim, taps = d[2] * d[3];
     const int64_t group = fewest((TAPS + taps - 1) / taps, (d[1] + TLK_BLOCK - 1) / TLK_BLOCK);
