@@ -235,19 +235,21 @@ TLK_INLINE void tlk_wino_product(const tlk_wino_factors *f, int m, const float *
     }
 }
 
-/* Sub-tiles of one picture have two sizes, known when compiled; else any up to TLK_PIX, of which
- * all but the two largest are as good as never seen. */
+/* m tiles, for m known when compiled.  Sub-tiles of a picture have two sizes, as a rule the two largest
+ * or the second and third; whatever else there is goes tile by tile.  The sizes are literals: clang
+ * unrolls loops before it has worked out what they are for this convolution. */
 TLK_INLINE void tlk_wino_product_of(const tlk_conv2d_winograd *w, const tlk_wino_factors *f, int m,
                                     const float *v, float *out, int64_t block_step)
 {
-    const int64_t total = tlk_wino_tiles(&w->conv);
-    const int most = w->across ? TLK_PIX : (int)tlk_div_up(total, tlk_wino_subs(total));
-    const int least = w->across ? TLK_PIX - 1 : (int)(total / tlk_wino_subs(total));
-    if (m == most)
-        tlk_wino_product(f, most, v, out, block_step);
-    else if (m == least)
-        tlk_wino_product(f, least, v, out, block_step);
-    else if (w->across)
+    enum { MOST = TLK_PIX, LESS = MOST - 1, LEAST = MOST - 2 };
+    const int64_t total = tlk_wino_tiles(&w->conv), least = total / tlk_wino_subs(total);
+    if (m == MOST)
+        tlk_wino_product(f, MOST, v, out, block_step);
+    else if (m == LESS)
+        tlk_wino_product(f, LESS, v, out, block_step);
+    else if (!w->across && least == LEAST)
+        tlk_wino_product(f, LEAST, v, out, block_step);
+    else if (w->across || least < LEAST)
         for (int p = 0; p < m; ++p)
             tlk_wino_product(f, 1, v + (int64_t)p * f->ic, out + p * TLK_BLOCK, block_step);
 }

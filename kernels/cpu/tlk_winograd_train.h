@@ -213,7 +213,8 @@ TLK_INLINE void tlk_wino_du_tile(tlk_wino_du_blocks k, int in, int tiles, bool f
 }
 
 /* All positions of one chunk of `tiles` for output blocks that `nb` divides; du at position 0 of
- * the item's first blocks. */
+ * the item's first blocks.  Of blocks of 16 channels passes of 6 leave 4, 2 or none, passes of 3
+ * leave 1, 2 or none: each a literal, so that the loops over them unroll. */
 TLK_INLINE void tlk_wino_du_add(const tlk_winograd_grad_u *s, const tlk_wino_du *d, int tiles,
                                 bool fresh, int nb, const float *v, const float *m, float *du)
 {
@@ -228,9 +229,14 @@ TLK_INLINE void tlk_wino_du_add(const tlk_winograd_grad_u *s, const tlk_wino_du 
             float *to = du + pos * pos_step + o * row;
             for (int c = 0; c + TLK_PIX <= in; c += TLK_PIX)
                 tlk_wino_du_tile(k, in, tiles, fresh, vp + c, mp, to + c * TLK_BLOCK, TLK_PIX);
-            if (rest)
-                tlk_wino_du_tile(k, in, tiles, fresh, vp + in - rest, mp,
-                                 to + (in - rest) * TLK_BLOCK, rest);
+            vp += in - rest;
+            to += (in - rest) * TLK_BLOCK;
+            if (TLK_PIX > 4 && rest == 4)
+                tlk_wino_du_tile(k, in, tiles, fresh, vp, mp, to, TLK_PIX > 4 ? 4 : 1);
+            else if (rest == 2)
+                tlk_wino_du_tile(k, in, tiles, fresh, vp, mp, to, 2);
+            else if (rest == 1)
+                tlk_wino_du_tile(k, in, tiles, fresh, vp, mp, to, 1);
         }
 }
 
