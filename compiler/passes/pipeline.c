@@ -12,7 +12,8 @@
  *   differentiate   before fuse: operators' gradients know no fused activations' insides.
  *   dce             between, so that what differentiate made and nobody reads does not count
  *                   as a reader where fuse asks for single ones.
- *   (identity)      of the run, which every target shares: what follows goes by kernels and layouts.
+ *   (identity)      of the run, which targets share: what follows goes by kernels and layouts.
+ *                   (Of what came before, target ref skips fold_bn: there its runs are its own.)
  *   winograd        after differentiate, whose nodes it rewrites; before fuse, so that a sum of
  *                   gradients rides on the convolution that makes one of them.
  *   split_sums      likewise after differentiate: how a sum is cut is a matter of the target.
