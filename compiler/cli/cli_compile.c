@@ -49,6 +49,20 @@ static bool has_initialisers(const tlc_module *m)
     return false;
 }
 
+/* Pictures are the one thing that a network reads. */
+static tlc_status check_signature(tlc_ctx *ctx, const tlc_func *forward)
+{
+    if (forward && forward->n_in > 1 && forward->n_out == 1)
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_GRAPH",
+                        "%zu inputs, among them %s and %s: a network has one", forward->n_in,
+                        tlc_quote_name(ctx, forward->in[0]->name),
+                        tlc_quote_name(ctx, forward->in[1]->name));
+    if (!forward || forward->n_in != 1 || forward->n_out != 1)
+        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_GRAPH",
+                        "a network has one function @forward with one input and one output");
+    return TLC_OK;
+}
+
 /* after: pass whose result is printed; NULL: none. */
 static tlc_status build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c, const char *after)
 {
@@ -61,9 +75,7 @@ static tlc_status build(tlc_ctx *ctx, const tlb_args *a, tlc_compilation *c, con
     c->findings.n_untied = c->info.n_untied;
     c->options.train = c->options.train || has_initialisers(c->module);
     tlc_func *forward = tlc_func_find(c->module, "forward");
-    if (!forward || forward->n_in != 1 || forward->n_out != 1)
-        return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_GRAPH",
-                        "a network has one function @forward with one input and one output");
+    TLC_TRY(check_signature(ctx, forward));
     TLC_TRY(tlc_cli_preprocess(ctx, a, forward, &c->preprocess));
     tlc_pass_env env = { &c->options, &c->findings, 0 };
     TLC_TRY(tlc_pipeline_run(ctx, c->module, &env, after_pass, &(watch){ after, ctx, c }));

@@ -150,6 +150,26 @@ static tlc_status read_input_shape(tlc_onnx *o, const Onnx__TensorShapeProto *s,
     return tlc_check_shape(o->ctx, out, "input");
 }
 
+static void add_reader(tlc_names *readers, char *name)
+{
+    if (name && name[0])
+        tlc_names_add(readers, name, name);
+}
+
+/* Every name that a node or an output reads, as often as it is read. */
+static tlc_names collect_readers(const tlc_onnx *o)
+{
+    const Onnx__GraphProto *g = o->graph;
+    tlc_names readers = { .arena = &o->ctx->arena };
+    for (size_t i = 0; i < g->n_node; ++i)
+        for (size_t k = 0; k < g->node[i]->n_input; ++k)
+            add_reader(&readers, g->node[i]->input[k]);
+    for (size_t i = 0; i < g->n_output; ++i)
+        add_reader(&readers, g->output[i]->name);
+    (void)tlc_names_seal(&readers); /* which sorts them; equal ones are as they should be */
+    return readers;
+}
+
 static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
 {
     const Onnx__TypeProto *type = info->type;
@@ -170,14 +190,21 @@ static tlc_status add_input(tlc_onnx *o, const Onnx__ValueInfoProto *info)
 static tlc_status read_inputs(tlc_onnx *o)
 {
     tlc_names known = o->names; /* sealed; what is added below is not looked up yet */
+    tlc_names readers = collect_readers(o);
     for (size_t i = 0; i < o->graph->n_input; ++i) {
         const Onnx__ValueInfoProto *info = o->graph->input[i];
         tlc_at(o->ctx, "input %s", tlc_quote_name(o->ctx, info->name));
         if (!info->name || !info->name[0])
             return tlc_fail(o->ctx, TLC_E_MALFORMED, "E_ONNX_NAME", "input without a name");
         const tlc_onnx_name *e = tlc_names_find(&known, info->name);
-        if (!e || !e->tensor)
+        if (e && e->tensor)
+            continue;
+        if (tlc_names_find(&readers, info->name)) {
             TLC_TRY(add_input(o, info));
+        } else {
+            add_name(o, info->name);
+            tlc_warn(o->ctx, "W_INPUT", "no node reads it: left out");
+        }
     }
     const tlc_named *twice = tlc_names_seal(&o->names);
     tlc_at(o->ctx, "%s", "");

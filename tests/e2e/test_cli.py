@@ -43,6 +43,10 @@ def rows_of_usage():
     compile_fails("--batch 65537", 6, "batch", model, "-o", out, "--batch", "65537")
     compile_fails("--freeze 'no*'", 2, "matches nothing", model, "-o", out, "--replace-head", "2", "--freeze", "no*")
     compile_fails("--freeze '*'", 2, "nothing left", model, "-o", out, "--replace-head", "2", "--freeze", "*")
+    two = os.path.join(here, "two.tir")
+    with open(two, "w") as f:
+        f.write("module \"two\"\nfunc @forward(%x: f32[n,4], %other: f32[n,4]) -> f32[n,4] {\n  %0 : f32[n,4] = add %x, %other\n  return %0\n}\n")
+    compile_fails("two inputs", 5, 'among them "x" and "other"', two, "-o", out)
     compile_fails("missing input", 3, "cannot read", os.path.join(here, "none.onnx"), "-o", out)
     compile_fails("- as input", 2, "", "-", "-o", out)
     compile_fails("a folder as input", 3, "", here, "-o", out)

@@ -497,6 +497,33 @@ static void test_initialisers_as_inputs(void **state)
     expect(m, "conv2d");
 }
 
+/* Keras' exports keep inputs that constant folding left without a reader. */
+static void test_unread_inputs(void **state)
+{
+    (void)state;
+    run r;
+    net m = with(image_net(13), node_of("Relu", "r", "x", "y"));
+    net_input(&m, value_info("left", ELEM_FLOAT, 2, (int64_t[]){ 1, 3 }));
+    run_net(&r, &m);
+    assert_int_equal(r.status, TLC_OK);
+    assert_int_equal(run_forward(&r)->n_in, 1);
+    assert_string_equal(run_forward(&r)->in[0]->name, "x");
+    assert_false(r.info.generalised); /* by an input that is gone */
+    assert_int_equal(run_count(&r, TLB_WARNING, "no node reads it"), 1);
+    assert_string_equal(r.ctx.diags[0].where, "input \"left\"");
+    run_end(&r);
+    m = with(image_net(13), node_of("Add", "a", "x,other", "y"));
+    net_input(&m, value_info("other", ELEM_FLOAT, 4, (int64_t[]){ -1, 3, 8, 8 }));
+    run_net(&r, &m);
+    assert_int_equal(r.status, TLC_OK);
+    assert_int_equal(run_forward(&r)->n_in, 2);
+    assert_int_equal(r.ctx.n_diags, 0);
+    run_end(&r);
+    m = with(image_net(13), node_of("Relu", "r", "x", "y"));
+    net_input(&m, value_info("y", ELEM_FLOAT, 1, (int64_t[]){ 1 }));
+    expect_fail(m, TLC_E_MALFORMED, "\"y\" is defined twice");
+}
+
 static void test_generalised(void **state)
 {
     (void)state;
@@ -637,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_shared), cmocka_unit_test(test_gelu),
         cmocka_unit_test(test_as_strided),
         cmocka_unit_test(test_initialisers_as_inputs),
+        cmocka_unit_test(test_unread_inputs),
         cmocka_unit_test(test_generalised),
         cmocka_unit_test(test_not_generalised),
         cmocka_unit_test(test_unsupported_line),
