@@ -175,8 +175,8 @@ tlc_status tlc_onnx_const_ints(const tlc_onnx_node *n, int i, const char *role, 
     const int64_t most = sizeof out->v / sizeof *out->v;
     TLC_TRY(tlc_onnx_want_const(n, i, role));
     const tlc_value *v = n->in[i];
-    if (v->type != TLC_I64 && v->type != TLC_I32)
-        return TLC_ONNX_BAD(n, "the %s is %s, i64 or i32 wanted", role, tlc_type_name(v->type));
+    if (v->type != TLC_I64)
+        return TLC_ONNX_BAD(n, "the %s is %s, integers wanted", role, tlc_type_name(v->type));
     if (v->shape.rank > 1 || tlc_shape_elems(&v->shape) > most)
         return TLC_ONNX_BAD(n, "the %s is %s, a list of at most %d numbers wanted", role,
                             tlc_type_text(n->o->ctx, v), (int)most);

@@ -21,10 +21,11 @@ typedef struct tlc_elem_row {
     typed_field field;
 } tlc_elem_row;
 
+/* INT32 becomes i64: in it shape arithmetic keeps the batch, which TensorFlow counts in INT32. */
 static const tlc_elem_row elem_rows[] = {
     { 1, "FLOAT", 4, TLC_F32, FLOATS },      { 2, "UINT8", 1, TLC_U8, INT32S },
     { 3, "INT8", 0, TLC_U8, NONE },          { 4, "UINT16", 0, TLC_U8, NONE },
-    { 5, "INT16", 0, TLC_U8, NONE },         { 6, "INT32", 4, TLC_I32, INT32S },
+    { 5, "INT16", 0, TLC_U8, NONE },         { 6, "INT32", 4, TLC_I64, INT32S },
     { 7, "INT64", 8, TLC_I64, INT64S },      { 8, "STRING", 0, TLC_U8, NONE },
     { 9, "BOOL", 1, TLC_BOOL, INT32S },      { 10, "FLOAT16", 2, TLC_F32, INT32S },
     { 11, "DOUBLE", 8, TLC_F64, DOUBLES },   { 12, "UINT32", 0, TLC_U8, NONE },
@@ -197,6 +198,18 @@ static void copy_typed(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int
         memcpy(to, from[x->elem->field], bytes);
 }
 
+static void widen(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, int64_t n, int64_t *to)
+{
+    for (int64_t i = 0; i < n; ++i) {
+        int32_t v;
+        if (x->raw)
+            memcpy(&v, x->raw + 4 * i, sizeof v);
+        else
+            v = t->int32_data[i];
+        to[i] = v;
+    }
+}
+
 /* -2^63 and some numbers below -2^62 stand for multiples of the batch in constants.  In a file they
  * can only mean "as far back as there is" (Slice), and -2^63 + 1 says the same. */
 static void replace_symbol(int64_t *v, int64_t n)
@@ -216,6 +229,8 @@ static void fill(const tlc_onnx_tensor *x, const Onnx__TensorProto *t, void *to)
     int64_t n = tlc_shape_elems(&x->shape);
     if (x->elem->bytes == 2)
         convert_halves(x, t, n, to);
+    else if (x->type == TLC_I64 && x->elem->bytes == 4)
+        widen(x, t, n, to);
     else if (!x->raw)
         copy_typed(x, t, n, to);
     else if (n)

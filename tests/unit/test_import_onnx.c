@@ -293,6 +293,46 @@ static void test_shape_arithmetic(void **state)
     expect(m, "f32[n,3,64] = reshape");
 }
 
+/* Keras' Flatten by tf2onnx: the shape of a transposed value, counted in INT32; `kept` numbers of
+ * the shape are joined with `rest`. */
+static net keras_flatten(int64_t kept, pb rest)
+{
+    net m = image_net(15);
+    pb nhwc = node_of("Transpose", "nhwc", "x", "t"), narrow = node_of("Cast", "narrow", "g", "i");
+    pb concat = node_of("Concat", "concat", "b,rest", "j"), wide = node_of("Cast", "wide", "j", "to");
+    attr_ints(&nhwc, "perm", INTS(0, 2, 3, 1));
+    attr_int(&narrow, "to", ELEM_INT32);
+    attr_int(&concat, "axis", 0);
+    attr_int(&wide, "to", ELEM_INT64);
+    net_init(&m, tensor_ints("perm", INTS(0, 2, 3, 1)));
+    net_init(&m, tensor_ints("zero", INTS(0)));
+    net_init(&m, tensor_ints("kept", INTS(kept)));
+    net_init(&m, rest);
+    net_node(&m, nhwc);
+    net_node(&m, node_of("Shape", "shape", "x", "s"));
+    net_node(&m, node_of("Gather", "gather", "s,perm", "g"));
+    net_node(&m, narrow);
+    net_node(&m, node_of("Slice", "slice", "i,zero,kept,zero", "b"));
+    net_node(&m, concat);
+    net_node(&m, wide);
+    return with(m, node_of("Reshape", "reshape", "t,to", "y"));
+}
+
+static void test_shape_in_int32(void **state)
+{
+    (void)state;
+    pb typed = tensor_head("rest", ELEM_INT32, 1, &(int64_t){ 1 });
+    pb_int(&typed, 5, -1);
+    int64_t one = 1, two = 2;
+    expect(keras_flatten(1, tensor_raw("rest", ELEM_INT32, 1, &one, (int32_t[]){ 192 }, 4)),
+           "f32[n,8,8,3] = transpose|f32[n,192] = flatten");
+    expect(keras_flatten(1, typed), "f32[n,192] = flatten");
+    expect(keras_flatten(2, tensor_raw("rest", ELEM_INT32, 1, &two, (int32_t[]){ -1, 3 }, 8)),
+           "f32[n,8,8,3] = reshape");
+    expect_fail(keras_flatten(1, tensor_raw("rest", ELEM_INT32, 1, &one, (int32_t[]){ 191 }, 4)),
+                TLC_E_MALFORMED, "not the same number of elements");
+}
+
 static void test_slice_forms(void **state)
 {
     (void)state;
@@ -656,6 +696,7 @@ int main(void)
         cmocka_unit_test(test_reshape_allowzero),
         cmocka_unit_test(test_constant_output),
         cmocka_unit_test(test_shape_arithmetic),
+        cmocka_unit_test(test_shape_in_int32),
         cmocka_unit_test(test_slice_forms),
         cmocka_unit_test(test_axes_forms),
         cmocka_unit_test(test_constants),
