@@ -193,18 +193,21 @@ tlc_status tlc_cli_preprocess(tlc_ctx *ctx, const tlb_args *a, const tlc_func *f
 {
     const tlc_shape *s = &forward->in[0]->shape;
     const char *name = tlb_text(a, TLB_OPT_PREPROCESS);
-    bool picture = s->rank == 4 && s->dim[1] == 3 && !(name && strcmp(name, "none") == 0);
+    bool last = tlc_channels_last(s), none = name && strcmp(name, "none") == 0;
+    bool picture = s->rank == 4 && (s->dim[1] == 3 || last) && !none;
     *out = (tlr_preprocess){ .kind = TLR_PREPROCESS_NONE, .std = { 1, 1, 1 } };
-    if (!picture && name && strcmp(name, "none") != 0)
+    out->channels_last = last;
+    if (!picture && name && !none)
         return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE",
                         "--preprocess %s needs a network whose input is a picture: 3 channels", name);
     if (!picture)
         return refuse_picture_options(ctx, a);
-    int h = (int)s->dim[2], w = (int)s->dim[3];
+    int h = (int)s->dim[last ? 1 : 2], w = (int)s->dim[last ? 2 : 3];
     bool both;
     if (!name)
         name = h == 224 && w == 224 ? "imagenet" : "unit";
     TLC_TRY(preset(ctx, name, h, w, out));
+    out->channels_last = last;
     if (tlb_given(a, TLB_OPT_RESIZE)) {
         TLC_TRY(read_size(ctx, TLB_OPT_RESIZE, tlb_text(a, TLB_OPT_RESIZE), &out->resize_h,
                           &out->resize_w, &both));

@@ -195,8 +195,9 @@ static void w_floats(tlc_cwriter *w, const char *name, const float *x)
 
 static void w_preprocess(tlc_cwriter *w, const tlr_preprocess *p)
 {
+    const char *last = p->channels_last ? ", .channels_last = 1" : "";
     if (p->kind == TLR_PREPROCESS_NONE) {
-        tlc_w(w, "    .preprocess = { .kind = TLR_PREPROCESS_NONE },\n");
+        tlc_w(w, "    .preprocess = { .kind = TLR_PREPROCESS_NONE%s },\n", last);
         return;
     }
     tlc_w(w,
@@ -205,7 +206,7 @@ static void w_preprocess(tlc_cwriter *w, const tlr_preprocess *p)
           p->resize_short, p->resize_h, p->resize_w, p->crop_h, p->crop_w);
     w_floats(w, "mean", p->mean);
     w_floats(w, "std", p->std);
-    tlc_w(w, " },\n");
+    tlc_w(w, "%s },\n", last);
 }
 
 static const char *optimizer_name(const tlc_emission *e)

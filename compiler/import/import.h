@@ -76,6 +76,9 @@ TLC_MUST_USE tlc_status tlc_weights_apply(tlc_ctx *ctx, tlc_module *m, const tlc
 TLC_MUST_USE tlc_status tlc_check_weights(tlc_ctx *ctx, const tlc_module *m,
                                           const tlc_import_info *info);
 
+/* Is `s`, of a network's input, a picture's shape [n,h,w,3] (TensorFlow) rather than [n,3,h,w]? */
+bool tlc_channels_last(const tlc_shape *s);
+
 /* Another number of classes; another input: shapes are inferred again, and where a layer reads
  * another number of channels its weight is resized.  Both refuse to resize what has values. */
 TLC_MUST_USE tlc_status tlc_set_classes(tlc_ctx *ctx, tlc_module *m, int64_t classes);

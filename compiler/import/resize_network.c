@@ -93,6 +93,11 @@ static tlc_status fit(tlc_ctx *ctx, tlc_node *n)
     return tlc_check_shape(ctx, &w->shape, "--input");
 }
 
+bool tlc_channels_last(const tlc_shape *s)
+{
+    return s->rank == 4 && s->dim[1] != 3 && s->dim[3] == 3;
+}
+
 tlc_status tlc_set_input(tlc_ctx *ctx, tlc_module *m, const int64_t chw[3])
 {
     tlc_func *f = tlc_func_find(m, "forward");
@@ -100,8 +105,9 @@ tlc_status tlc_set_input(tlc_ctx *ctx, tlc_module *m, const int64_t chw[3])
         return tlc_fail(ctx, TLC_E_UNSUPPORTED, "E_RESIZE",
                         "--input: the network's input is no picture of channels, height, width");
     tlc_shape *s = &f->in[0]->shape;
+    bool last = tlc_channels_last(s);
     for (int i = 0; i < 3; ++i)
-        s->dim[1 + i] = chw[i];
+        s->dim[1 + (last ? (i + 2) % 3 : i)] = chw[i];
     TLC_TRY(tlc_check_shape(ctx, s, "--input"));
     for (tlc_node *n = f->first; n; n = n->next) {
         tlc_at(ctx, "node %s", tlc_quote_name(ctx, n->name));

@@ -110,16 +110,17 @@ static void level_table(const tlr_preprocess *p, int channel, float table[256])
 void tlr_normalise(const tlr_preprocess *p, const uint8_t *rgb, tlr_type type, void *input)
 {
     size_t plane = (size_t)p->crop_w * (size_t)p->crop_h;
-    for (int c = 0; c < 3; ++c) {
+    size_t channel = p->channels_last ? 1 : plane, pixel = p->channels_last ? 3 : 1;
+    for (size_t c = 0; c < 3; ++c) {
         float table[256];
-        level_table(p, c, table);
-        float *f32 = (float *)input + (size_t)c * plane;
-        double *f64 = (double *)input + (size_t)c * plane;
+        level_table(p, (int)c, table);
+        float *f32 = (float *)input + c * channel;
+        double *f64 = (double *)input + c * channel;
         for (size_t i = 0; i < plane; ++i) {
             if (type == TLR_F64)
-                f64[i] = table[rgb[i * 3 + (size_t)c]];
+                f64[i * pixel] = table[rgb[i * 3 + c]];
             else
-                f32[i] = table[rgb[i * 3 + (size_t)c]];
+                f32[i * pixel] = table[rgb[i * 3 + c]];
         }
     }
 }

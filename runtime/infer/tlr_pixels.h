@@ -12,7 +12,8 @@ size_t tlr_pixels_scratch_max(const tlr_preprocess *p); /* enough for a picture 
 
 /**
  * Resize (Pillow's antialiased bilinear filter, byte for byte), centre crop, and normalise:
- * input[c][y][x] = (pixel/255 - mean[c]) / std[c] in float, planes one after another.
+ * input[c][y][x] = (pixel/255 - mean[c]) / std[c] in float, planes one after another; or, where
+ * p->channels_last, input[y][x][c].
  * type     TLR_F32 or TLR_F64 (the float values, widened).
  * scratch  16-byte aligned.
  */
@@ -27,6 +28,6 @@ void tlr_resize_rgb(const uint8_t *src, int w, int h, ptrdiff_t stride_bytes, tl
 
 /* 8-bit RGB pixels of the crop, as the network sees it (h*w*3): preview and reports. */
 tlr_status tlr_pixels_to_crop(const tlr_preprocess *p, const tlr_picture *pic, uint8_t *rgb, void *scratch);
-/* Normalise crop_h*crop_w*3 interleaved RGB bytes to planes. */
+/* Normalise crop_h*crop_w*3 interleaved RGB bytes to planes, or to interleaved numbers. */
 void tlr_normalise(const tlr_preprocess *p, const uint8_t *rgb, tlr_type type, void *input);
 #endif

@@ -36,7 +36,7 @@ typedef struct tlr_samples {
     const int32_t *labels;       /* of all, in [0, classes); kept by the caller */
     const tlr_content_key *keys; /* of all; NULL: features are not cached on disk */
     /* NULL: the caller makes the rows himself (tlr_trainer.h, features), without a ring or a cache.
-     * Write the network's input of one sample: logical NCHW, the model's element type.  Called by
+     * Write the network's input of one sample: row-major, the model's element type.  Called by
      * `config.readers` threads at once, `reader` in [0, readers).  A failure ends the run.
      * view: 0 but for training samples that differ from view to view. */
     tlb_status (*read)(void *self, int64_t sample, int64_t view, int reader, void *input);

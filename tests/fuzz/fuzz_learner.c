@@ -54,7 +54,7 @@ static tlr_learner *make(void)
     tlr_learner *l;
     model = tiny_model;
     model.preprocess = (tlr_preprocess){ TLR_PREPROCESS_PICTURE, 0, 1, 2, 1, 2,
-                                         { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f } };
+                                         { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f }, 0 };
     tiny_weights(weights);
     tlr_weights_header_make(&h, &model, weights + TLR_WEIGHTS_CONSTS_AT,
                             tlr_weights_params(&model, weights), NULL, 0, 0);

@@ -81,7 +81,7 @@ static const tlr_model hand_model = {
     .max_batch = 8,
     .n_classes = HAND_K,
     .preprocess = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4,
-                    { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f } },
+                    { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f }, 0 },
     .features = { hand_features, 1, 1, HAND_IO(4, 3, 4, 4, HAND_AT_X, 48),
                   HAND_IO(2, 3, 0, 0, HAND_AT_F, 3) },
     .head = { hand_head, 1, 1, HAND_IO(2, 3, 0, 0, 0, 3), HAND_IO(2, 2, 0, 0, HAND_AT_Z, 2) },

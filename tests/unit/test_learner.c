@@ -46,7 +46,7 @@ static int open_world(void **state)
     memset(w, 0, sizeof *w);
     w->model = tiny_model;
     w->model.preprocess = (tlr_preprocess){ TLR_PREPROCESS_PICTURE, 0, 1, 2, 1, 2,
-                                            { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f } };
+                                            { 0.5f, 0.5f, 0.5f }, { 0.25f, 0.25f, 0.25f }, 0 };
     tiny_weights(w->weights);
     seal(w);
     for (int i = 0; i < ALL; ++i) {

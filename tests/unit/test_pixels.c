@@ -109,7 +109,7 @@ static void crops_as_torchvision(void **state)
     for (size_t i = 0; i < sizeof crops / sizeof *crops; ++i) {
         int w = crops[i].w, h = crops[i].h, c = crops[i].crop;
         tlr_preprocess p = {
-            TLR_PREPROCESS_PICTURE, crops[i].resize, 0, 0, c, c, { 0 }, { 1, 1, 1 }
+            TLR_PREPROCESS_PICTURE, crops[i].resize, 0, 0, c, c, { 0 }, { 1, 1, 1 }, 0
         };
         uint8_t got[8 * 8 * 3], *src = make_picture(w, h);
         size_t bytes = tlr_pixels_scratch_bytes(&p, w, h);
@@ -127,7 +127,7 @@ static void crops_as_torchvision(void **state)
 static void scratch_is_bounded(void **state)
 {
     (void)state;
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 256, 0, 0, 224, 224, { 0 }, { 1, 1, 1 } };
+    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 256, 0, 0, 224, 224, { 0 }, { 1, 1, 1 }, 0 };
     static const int sizes[][2] = {
         { 65500, 1 }, { 1, 65500 }, { 65500, 65500 }, { 1, 1 }, { 65500, 33000 }
     };
@@ -139,7 +139,7 @@ static void scratch_is_bounded(void **state)
 
 static void crop_of(const tlr_picture *pic, uint8_t *out)
 {
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 } };
+    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 }, 0 };
     char *scratch = aligned_alloc(16, (tlr_pixels_scratch_max(&p) + 15) / 16 * 16);
     assert_int_equal(tlr_pixels_to_crop(&p, pic, out, scratch), TLR_OK);
     free(scratch);
@@ -188,7 +188,7 @@ static void normalises_as_numpy(void **state)
     (void)state;
     static const uint32_t want[4] = { 3221719997u, 3221648171u, 3209469641u, 1074785821u };
     tlr_preprocess p = {
-        TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.485f, 0, 0 }, { 0.229f, 1, 1 }
+        TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.485f, 0, 0 }, { 0.229f, 1, 1 }, 0
     };
     uint8_t rgb[12] = { 0, 255, 0, 1, 0, 0, 77, 0, 0, 255, 0, 51 };
     float f[12];
@@ -202,10 +202,29 @@ static void normalises_as_numpy(void **state)
         assert_true(d[i] == (double)f[i]);
 }
 
+/* TensorFlow's order: the numbers lie where the pixels lay. */
+static void normalises_channels_last(void **state)
+{
+    (void)state;
+    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.1f, 0.2f, 0.3f },
+                         { 1, 2, 3 }, 0 };
+    uint8_t rgb[12] = { 0, 255, 0, 1, 0, 7, 77, 0, 9, 255, 0, 51 };
+    float planes[12], last[12];
+    double wide[12];
+    tlr_normalise(&p, rgb, TLR_F32, planes);
+    p.channels_last = 1;
+    tlr_normalise(&p, rgb, TLR_F32, last);
+    tlr_normalise(&p, rgb, TLR_F64, wide);
+    for (int i = 0; i < 12; ++i) {
+        assert_true(last[i] == planes[i % 3 * 4 + i / 3]);
+        assert_true(wide[i] == (double)last[i]);
+    }
+}
+
 static void refuses_bad_pictures(void **state)
 {
     (void)state;
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 } }, none = p;
+    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 }, 0 }, none = p;
     static uint8_t px[48], scratch[1] __attribute__((aligned(16)));
     tlr_picture good = { px, 4, 4, 12, TLR_RGB }, bad[5];
     none.kind = TLR_PREPROCESS_NONE;
@@ -242,7 +261,7 @@ static void shared_resizes(void **state)
 
 static const tlr_preprocess imagenet = {
     TLR_PREPROCESS_PICTURE,    256, 0, 0, 224, 224, { 0.485f, 0.456f, 0.406f },
-    { 0.229f, 0.224f, 0.225f }
+    { 0.229f, 0.224f, 0.225f }, 0
 };
 
 /* The picture file i (1 to 8) as the network sees it. */
@@ -298,7 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resizes_as_pillow),   cmocka_unit_test(crops_as_torchvision),
         cmocka_unit_test(scratch_is_bounded),  cmocka_unit_test(formats_and_strides),
-        cmocka_unit_test(normalises_as_numpy), cmocka_unit_test(refuses_bad_pictures),
+        cmocka_unit_test(normalises_as_numpy),
+        cmocka_unit_test(normalises_channels_last), cmocka_unit_test(refuses_bad_pictures),
         cmocka_unit_test(shared_resizes),      cmocka_unit_test(shared_pipeline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,32 @@ static void classifies(void **state)
     free(file);
 }
 
+/* What tlr_classify gives the network is what tlr_pixels_to_input writes in the model's order. */
+static void classifies_channels_last(void **state)
+{
+    (void)state;
+    unsigned char *file = hand_weights(1), px[48];
+    float x[48], z[2], p[2], planes[2];
+    tlr_model last = hand_model;
+    tlr_session *s, *t;
+    tlr_picture pic = { px, 4, 4, 12, TLR_RGB };
+    last.preprocess.channels_last = 1;
+    for (int i = 0; i < 48; ++i) {
+        px[i] = (unsigned char)(i * 91);
+        x[i] = ((float)px[i] / 255.0f - 0.5f) / 0.25f;
+    }
+    assert_int_equal(tlr_open_memory(&last, file, HAND_FILE, NULL, &s), TLR_OK);
+    assert_int_equal(tlr_open_memory(&hand_model, file, HAND_FILE, NULL, &t), TLR_OK);
+    assert_int_equal(tlr_classify(s, &pic, 1, p), TLR_OK);
+    assert_int_equal(tlr_classify(t, &pic, 1, planes), TLR_OK);
+    assert_int_equal(tlr_run(s, 1, x, z), TLR_OK);
+    assert_true(fabs(p[0] - 1 / (1 + exp((double)z[1] - z[0]))) < 1e-6);
+    assert_true(fabs((double)p[0] - planes[0]) > 1e-3);
+    tlr_close(s);
+    tlr_close(t);
+    free(file);
+}
+
 static void describes(void **state)
 {
     (void)state;
@@ -455,6 +481,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(computes),
         cmocka_unit_test(classifies),
+        cmocka_unit_test(classifies_channels_last),
         cmocka_unit_test(describes),
         cmocka_unit_test(refuses_calls),
         cmocka_unit_test(refuses_opening),
