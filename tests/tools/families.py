@@ -105,9 +105,10 @@ def build(folder, *targets):
 def distance(path, folder, x, work, *weights):
     """Largest difference from ONNX Runtime over the largest value, picture by picture where its batch is 1."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    feed = session.get_inputs()[0]
+    feed, *unread = session.get_inputs()
+    more = {i.name: np.zeros(i.shape, np.float32) for i in unread}   # which ONNX Runtime wants all the same
     step = feed.shape[0] if isinstance(feed.shape[0], int) else len(x)
-    want = np.concatenate([session.run(None, {feed.name: x[i:i + step]})[0] for i in range(0, len(x), step)])
+    want = np.concatenate([session.run(None, {feed.name: x[i:i + step], **more})[0] for i in range(0, len(x), step)])
     np.save(work + "/x.npy", x)
     code, _, err = call(folder + "/predictor", "infer", "--input", work + "/x.npy", "--output", work + "/y.npy", *weights)
     if code:
@@ -218,10 +219,10 @@ def gradient_of(name, exporter, net, path, shape, work):
 
 
 def picture_shape(path):
-    """Of the one input that is no initialiser, without the batch."""
+    """Of the one input that is no initialiser and that a node reads, without the batch."""
     graph = onnx.load(path, load_external_data=False).graph
-    stored = {i.name for i in graph.initializer}
-    return tuple(d.dim_value for i in graph.input if i.name not in stored for d in i.type.tensor_type.shape.dim)[1:]
+    read = {name for node in graph.node for name in node.input} - {i.name for i in graph.initializer}
+    return tuple(d.dim_value for i in graph.input if i.name in read for d in i.type.tensor_type.shape.dim)[1:]
 
 
 def cells(name, exporter, work):
