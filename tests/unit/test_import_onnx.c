@@ -299,7 +299,8 @@ static net keras_flatten(int64_t kept, pb rest)
 {
     net m = image_net(15);
     pb nhwc = node_of("Transpose", "nhwc", "x", "t"), narrow = node_of("Cast", "narrow", "g", "i");
-    pb concat = node_of("Concat", "concat", "b,rest", "j"), wide = node_of("Cast", "wide", "j", "to");
+    pb concat = node_of("Concat", "concat", "b,rest", "j");
+    pb wide = node_of("Cast", "wide", "j", "to");
     attr_ints(&nhwc, "perm", INTS(0, 2, 3, 1));
     attr_int(&narrow, "to", ELEM_INT32);
     attr_int(&concat, "axis", 0);
