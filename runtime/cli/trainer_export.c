@@ -107,8 +107,8 @@ json_t *trainer_describe(const trainer_run *run)
     for (int i = 0; i < run->n_classes; ++i)
         json_array_append_new(classes, tlb_json_string(run->classes[i]));
     json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "schema", SCHEMA, "model", m->name,
-                          "graph_sha256", m->graph_sha256, "layout", p->channels_last ? "NHWC" : "NCHW", "input", shape,
-                          "classes", classes);
+                          "graph_sha256", m->graph_sha256, "layout",
+                          p->channels_last ? "NHWC" : "NCHW", "input", shape, "classes", classes);
     if (!j || p->kind != TLR_PREPROCESS_PICTURE)
         return j;
     json_object_set_new(j, "resize_short", json_integer(p->resize_short));

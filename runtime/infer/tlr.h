@@ -91,7 +91,8 @@ tlr_status tlr_open_memory(const struct tlr_model *model, const void *weights, s
                            const tlr_config *config, tlr_session **out);
 
 /* Run n pictures given as the network's input: n x input_elems elements, row-major in the order
- * of tlr_info's input_dim (NCHW, or NHWC where the compiled file has it so), normalised.  output: n x output_elems (the network's last values: logits). */
+ * of tlr_info's input_dim (NCHW, or NHWC where the compiled file has it so), normalised.
+ * output: n x output_elems (the network's last values: logits). */
 tlr_status tlr_run(tlr_session *s, int n, const void *input, void *output);
 
 /* The same up to the features (the input of the classifier): n x feature_elems. */
