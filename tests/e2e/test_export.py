@@ -137,7 +137,10 @@ def exports(name, model, opset, *dims, options=(), again=(), norms=(False, False
         file = os.path.join(here, f"{name}-{form}.onnx")
         run(trainer, "export", file, "--run", trained, *(["--folded"] if form == "folded" else []))
         m = onnx.load(file)
-        onnx.checker.check_model(m, full_check=True)
+        if m.opset_import[0].version <= onnx.defs.onnx_opset_version():
+            onnx.checker.check_model(m, full_check=True)
+        else:
+            print(f"left out: onnx.checker of {name}, opset {m.opset_import[0].version}: this one knows {onnx.defs.onnx_opset_version()}")
         kinds = [n.op_type for n in m.graph.node]
         check(("BatchNormalization" in kinds) == norm, f"{name}, {form}: batch norms")
         check(m.opset_import[0].version == opset, f"{name}, {form}: opset {m.opset_import[0].version}")
