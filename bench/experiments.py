@@ -223,6 +223,9 @@ def main():
     p.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     p.add_argument("--folder", help=argparse.SUPPRESS)
     a = p.parse_args()
+    unknown = [n for n in a.names if n not in EXPERIMENTS]
+    if unknown:
+        p.error(f"no experiment {unknown[0]}")
     for name in a.names:
         (pytorch if a.process else measure)(name, a)
 
