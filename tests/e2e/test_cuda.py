@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -31,7 +30,7 @@ SHORT_PRODUCTS = {"tf32": ["conv2d_groups"], "bf16": ["residual"]}
 ARCHITECTURES = [75, 80, 86, 89, 90]
 PARTS = ("kernels", "kernels/ref", "kernels/cpu", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
 ALLOWED = 1e-5
-EMULATED = ("-std=c++20", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-Wall", "-Werror", "-march=native") # as fake_nvrtc.c
+EMULATED = ("-std=c++20", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-Wall", "-Werror", "-march=native") # as fake_nvrtc.c, which takes -O3
 # A rounded product is off by two roundoffs of its magnitude; a value of a step comes through four of them at most (forward,
 # the head, back through both), and the largest value is at least half the magnitude of what is summed.
 ALLOWED_ROUNDED = {"tf32": 16 * 2.0 ** -11, "bf16": 16 * 2.0 ** -8}
