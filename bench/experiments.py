@@ -27,7 +27,8 @@ WORK = os.environ.get("TLC_WORK", os.path.join(SOURCE, "build/bench/experiments"
 CLASSES, SIZE, RATE = 2, 224, 1e-4
 
 LAYER4 = ["--freeze", "*", "--unfreeze", "layer4*", "--unfreeze", "fc*"]
-BLOCKS = [word for name in ("_blocks.14*", "_blocks.15*", "_conv_head*", "_bn1*", "_fc*") for word in ("--unfreeze", name)]
+LAST_OF_LITE0 = ("_blocks.14", "_blocks.15", "_conv_head", "_bn1")
+BLOCKS = [word for name in (*LAST_OF_LITE0, "_fc") for word in ("--unfreeze", name + "*")]
 # name: (built-in network, options of compile, children of the module that are trained: None: all, batch norms)
 EXPERIMENTS = {
     "resnet50-head": ("resnet50", ["--freeze-backbone"], ["fc"], "train"),
@@ -42,39 +43,22 @@ EXPERIMENTS = {
 # --- PyTorch, in a process of its own -------------------------------------------------------
 
 
-def lite0(nn):
-    """EfficientNet-Lite0 (models/efficientnet_lite0.tir); its padding is symmetric here, which costs the same."""
-    def norm(c, relu=True):
-        return [nn.BatchNorm2d(c), *([nn.ReLU6()] if relu else [])]
-
-    class Block(nn.Module):
-        def __init__(self, c, out, kernel, stride, expand):
-            super().__init__()
-            wide = c * expand
-            first = [nn.Conv2d(c, wide, 1, bias=False), *norm(wide)] if expand > 1 else []
-            self.body = nn.Sequential(*first, nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False),
-                                      *norm(wide), nn.Conv2d(wide, out, 1, bias=False), *norm(out, False))
-            self.adds = stride == 1 and c == out
-
-        def forward(self, x):
-            return x + self.body(x) if self.adds else self.body(x)
-
-    rows = [(1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 3), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4),
-            (6, 3, 1, 320, 1)]
-    blocks, c = [], 32
-    for expand, kernel, stride, out, repeats in rows:
-        for i in range(repeats):
-            blocks.append(Block(c, out, kernel, stride if i == 0 else 1, expand))
-            c = out
-    net = nn.Module()
-    net.first = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1, bias=False), *norm(32), *blocks[:14])
-    net.last = nn.Sequential(*blocks[14:], nn.Conv2d(320, 1280, 1, bias=False), *norm(1280), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    net.fc = nn.Linear(1280, CLASSES)
-    return net
+def lite0():
+    from torch_nets import Lite0
+    from torch import nn
+    net, parts = Lite0(CLASSES), {"first": [], "last": [], "fc": []}
+    for name, child in net.children_in_order():
+        late = name in LAST_OF_LITE0 or parts["last"]
+        parts["fc" if name == "_fc" else "last" if late else "first"].append(child)
+    whole = nn.Module()
+    for name, children in parts.items():
+        setattr(whole, name, nn.Sequential(*children))
+    return whole
 
 
-def resnet50(nn):
+def resnet50():
     import torchvision
+    from torch import nn
     net = torchvision.models.resnet50(num_classes=CLASSES)
     net.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return net
@@ -102,7 +86,7 @@ def pytorch(name, a):
     from torch import nn
     torch.set_num_threads(a.threads)
     source, _, parts, bn = EXPERIMENTS[name]
-    net = resnet50(nn) if source == "resnet50" else lite0(nn)
+    net = resnet50() if source == "resnet50" else lite0()
     children = [getattr(net, p) for p in PARTS[source]]
     first = 0 if parts is None else PARTS[source].index(parts[0])
     frozen, trained = children[:first], children[first:]

@@ -20,23 +20,13 @@ import torch
 import torchvision
 from torch import nn
 
+from torch_nets import vgg_small
+
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TLC = os.environ.get("TLC", os.path.join(SOURCE, "build/release/tlc"))
 WORK = os.environ.get("TLC_WORK", os.path.join(SOURCE, "build/bench/training"))
 SIZES = {"vgg-small": 64}
 CLASSES = 10
-
-
-def vgg_small(num_classes):
-    """As models/vgg-small.tir."""
-    layers, c = [], 3
-    for widths in ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512)):
-        for width in widths:
-            layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]
-            c = width
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8192, 1024), nn.ReLU(), nn.Dropout(), nn.Linear(1024, 1024), nn.ReLU(),
-                         nn.Dropout(), nn.Linear(1024, num_classes))
 
 
 class Pytorch:
