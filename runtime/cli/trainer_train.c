@@ -97,6 +97,20 @@ static bool reports(const training *g)
     return !g->t->args->quiet && !g->t->args->json;
 }
 
+/* Which device computes; NULL: this processor, or a device that does not open, of which the
+ * training itself will speak. */
+static const char *device_name(void)
+{
+    const tlr_model *m = tlr_the_model;
+    return m->device && m->device->open(m->program) == 0 ? m->device->about(m->program) : NULL;
+}
+
+static void print_device(void)
+{
+    if (device_name())
+        printf("device    %s\n", trainer_safe(device_name()));
+}
+
 static void print_photos(const training *g)
 {
     enum { SHOWN = 10 };
@@ -159,9 +173,10 @@ static json_t *cost_json(const training *g)
 {
     const tlr_costs *c = tlr_trainer_costs(g->tr);
     int64_t peak = tlr_trainer_peak_bytes(g->tr);
-    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:i}", "wall_s", seconds_now() - g->began,
+    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:i, s:o}", "wall_s", seconds_now() - g->began,
                      "features_s", c->features_s, "train_s", c->train_s, "valid_s", c->valid_s,
-                     "peak_bytes", (json_int_t)peak, "threads", trainer_threads(g->t->args));
+                     "peak_bytes", (json_int_t)peak, "threads", trainer_threads(g->t->args),
+                     "device", tlb_json_string(device_name() ? device_name() : "cpu"));
 }
 
 /* SHA-256 of the best weights, as best.json states it. */
@@ -388,8 +403,10 @@ tlb_status trainer_train(trainer *t)
     if (status == TLB_OK)
         status = prepare(&g);
     if (status == TLB_OK) {
-        if (reports(&g))
+        if (reports(&g)) {
+            print_device();
             print_photos(&g);
+        }
         fflush(stdout);
         status = train(&g);
     }

@@ -105,6 +105,10 @@ def trained_on(out):
     return json.load(open(os.path.join(out, "run.json")))["model"]["target"]
 
 
+def device_of(out):
+    return json.load(open(os.path.join(out, "run.json")))["cost"]["device"]
+
+
 def devices(folders):
     """--device of a folder of target cuda: with a device, without one, and of a folder without kernels for one."""
     cpu, cuda = folders["cpu"], folders["cuda"]
@@ -118,9 +122,12 @@ def devices(folders):
         p = train(cuda, out, "--epochs", 2, "--device", device, env=bare)
         check(not p.stderr and last_of(out) == last_of(bits) and trained_on(out) == "cpu",
               f"no device, --device {device}: the bits of target cpu {p.stderr}")
-    out = fresh("device_auto_gpu")
+    on_cpu, out = out, fresh("device_auto_gpu")
     p = train(cuda, out, "--epochs", 2, "--device", "auto")
     check(not p.stderr and last_of(out) != last_of(bits) and trained_on(out) == "cuda", f"a device, --device auto: runs there {p.stderr}")
+    check("emulated device 0, compute capability" in device_of(out) and device_of(on_cpu) == "cpu", f"run.json says where: {device_of(out)}")
+    p = run(f"{cuda}/trainer", "train", "--data", DATA, "--valid", 0.25, "--epochs", 1, "--out", fresh("device_said"))
+    check(p.stdout.startswith(f"device    {device_of(out)}\n"), f"the report begins with the device: {p.stdout[:60]!r}")
     p = train(cuda, out, "--resume", "--device", "cpu")
     check(trained_on(out) == "cpu", "a run on the device is taken up with --device cpu")
     got = [run(f"{cuda}/trainer", "eval", "--data", DATA, "--run", out, "--json", "--device", d, env=e)
