@@ -95,7 +95,8 @@ def pytorch(a):
             value.backward()
             optimizer.step()
             loss += value.item() * len(at)
-        report("PyTorch", epoch + 1, loss / len(y), *validate(), time.perf_counter() - begin)
+        if (epoch + 1) % a.every == 0 or epoch + 1 == a.epochs:
+            report("PyTorch", epoch + 1, loss / len(y), *validate(), time.perf_counter() - begin)
 
 
 def main():
@@ -105,6 +106,7 @@ def main():
     p.add_argument("--lr", type=float, default=1e-5)
     p.add_argument("--schedule", choices=["constant", "cosine"], default="constant")
     p.add_argument("--augment", choices=["", "flip"], default="")
+    p.add_argument("--every", type=int, default=1, help="epochs from one validation of PyTorch's to the next")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--side", choices=["tlc", "pytorch"])
