@@ -27,6 +27,7 @@ static const char *const type_names[TLC_TYPE_COUNT] = {
 static const char *const layout_names[TLC_LAYOUT_COUNT] = {
     [TLC_PLAIN] = "TLR_PLAIN",   [TLC_C16] = "TLR_C16",   [TLC_OI16] = "TLR_OI16",
     [TLC_STEM16] = "TLR_STEM16", [TLC_DW16] = "TLR_DW16", [TLC_LIN16] = "TLR_LIN16",
+    [TLC_NHWC] = "TLR_NHWC",
 };
 static const char *const init_names[] = {
     [TLC_INIT_NONE] = "TLR_INIT_NONE",

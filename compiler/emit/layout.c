@@ -78,6 +78,11 @@ static void describe(packing *p)
         add_axes(p, 1, rank);
         add_loop(p, 0, TLK_BLOCK, 1);
         break;
+    case TLC_NHWC: /* the third axis from the end last */
+        add_axes(p, 0, rank - 3);
+        add_axes(p, rank - 2, rank);
+        add_axes(p, rank - 3, rank - 2);
+        break;
     default:
         add_axes(p, 0, rank);
         break;

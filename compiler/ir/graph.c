@@ -287,6 +287,7 @@ tlc_status tlc_check_shape(tlc_ctx *ctx, const tlc_shape *s, const char *what)
 static const char *const layout_names[TLC_LAYOUT_COUNT] = {
     [TLC_PLAIN] = "plain",   [TLC_C16] = "c16",   [TLC_OI16] = "oi16",
     [TLC_STEM16] = "stem16", [TLC_DW16] = "dw16", [TLC_LIN16] = "lin16",
+    [TLC_NHWC] = "nhwc",
 };
 
 const char *tlc_layout_name(tlc_layout_kind k)

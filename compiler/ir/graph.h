@@ -39,8 +39,8 @@ typedef struct tlc_shape {
     int64_t dim[TLC_MAX_RANK];
 } tlc_shape;
 
-/* How a value lies in memory.  PLAIN is row-major in logical order (NCHW, OIHW).
- * Channels are padded to 16 with zeros in every other layout. */
+/* How a value lies in memory.  PLAIN is row-major in logical order (NCHW, OIHW), NHWC the same with
+ * channels last.  Channels are padded to 16 with zeros in every other layout. */
 typedef enum tlc_layout_kind {
     TLC_PLAIN,
     TLC_C16,    /* activation [n][c/16][h][w][16]; vector [c/16][16] */
@@ -48,6 +48,7 @@ typedef enum tlc_layout_kind {
     TLC_STEM16, /* conv weight over a plain input [oc/16][kh][kw][ic][16 oc] */
     TLC_DW16,   /* depthwise weight [c/16][kh][kw][16] */
     TLC_LIN16,  /* linear weight [out/16][in][16 out] */
+    TLC_NHWC,   /* [n][h][w][c]; conv weight [oc][kh][kw][ic], or several of them */
     TLC_LAYOUT_COUNT
 } tlc_layout_kind;
 

@@ -43,6 +43,8 @@ bool tlc_layout_fits(const tlc_shape *s, const tlc_layout *l)
         return s->rank == 4 && s->dim[0] >= 1;
     case TLC_LIN16:
         return s->rank == 2 && s->dim[0] >= 1;
+    case TLC_NHWC:
+        return s->rank == 4 || s->rank == 5;
     case TLC_LAYOUT_COUNT:
         break;
     }

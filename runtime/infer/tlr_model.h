@@ -30,7 +30,8 @@ typedef enum tlr_layout {
     TLR_OI16,
     TLR_STEM16,
     TLR_DW16,
-    TLR_LIN16
+    TLR_LIN16,
+    TLR_NHWC
 } tlr_layout;
 typedef enum tlr_kind { TLR_CONST, TLR_PARAM, TLR_STATE, TLR_DERIVED, TLR_GRADIENT } tlr_kind;
 typedef enum tlr_init {

@@ -87,7 +87,18 @@ static map halo_map(const int64_t *dim, const int halo[4])
                   .step_y = cols, .step_x = 1, .start = halo[0] * cols + halo[1] };
 }
 
-/* The weights' layouts; every one has 16 output channels innermost. */
+/* [n][h][w][c]; what stands before the last three axes counts as pictures. */
+static map nhwc_map(int rank, const int64_t *dim)
+{
+    int64_t pictures = 1, c = dim[rank - 3], h = dim[rank - 2], w = dim[rank - 1];
+    for (int i = 0; i < rank - 3; ++i)
+        pictures *= dim[i];
+    return (map){ .a = pictures, .b = c, .y = h, .x = w,
+                  .split_a = 1, .block_a = c * h * w, .split_b = 1, .block_b = 1,
+                  .step_y = w * c, .step_x = c };
+}
+
+/* The CPU's weights; every layout has 16 output channels innermost. */
 static map weight_map(tlr_layout layout, int rank, const int64_t *dim)
 {
     int64_t ic = dim_or_1(rank, dim, 1), kh = dim_or_1(rank, dim, 2), kw = dim_or_1(rank, dim, 3);
@@ -113,6 +124,8 @@ static map tensor_map(const tlr_tensor *t)
         return plain_map(tlr_tensor_elems(t));
     case TLR_C16:
         return t->rank == 1 ? vector_map(t->dim[0]) : c16_map(t->rank, t->dim, none);
+    case TLR_NHWC:
+        return nhwc_map(t->rank, t->dim);
     default:
         return weight_map(t->layout, t->rank, t->dim);
     }
@@ -125,6 +138,8 @@ static map value_map(const tlr_value *v, int64_t n)
     dim[0] = n;
     if (v->layout == TLR_C16)
         return c16_map(v->rank, dim, v->halo);
+    if (v->layout == TLR_NHWC)
+        return nhwc_map(v->rank, dim);
     if (v->rank == 4 && (v->halo[0] | v->halo[1] | v->halo[2] | v->halo[3]))
         return halo_map(dim, v->halo);
     return plain_map(n * tlr_value_elems(v));

@@ -170,6 +170,14 @@ static void test_layouts_round_trip(void **state)
                "  %1 : f32[n,16,4,4]{c16} = conv2d %0, %w, _, %0\n"
                "  return %1\n"
                "}\n");
+    round_trip("module \"\"\n"
+               "\n"
+               "const %w : f32[16,8,3,3]{nhwc} = splat 1\n"
+               "\n"
+               "func @f(%x: f32[n,8,4,4]{nhwc}) -> f32[n,16,4,4]{nhwc} {\n"
+               "  %0 : f32[n,16,4,4]{nhwc} = conv2d %x, %w {pad=[1,1,1,1]}\n"
+               "  return %0\n"
+               "}\n");
 }
 
 static void test_long_constants_are_hex(void **state)
@@ -288,6 +296,9 @@ static void test_types(void **state)
     refuse("func @f(%x: f32[n,4]{c17}) { return }", TLC_E_MALFORMED, "1:22", "layout");
     refuse("func @f(%x: f32[n,4]{oi16}) { return }", TLC_E_MALFORMED, NULL, "layout");
     refuse("func @f(%x: f32[n,4]{c16, halo=[1,1,1,1]}) { return }", TLC_E_MALFORMED, NULL,
+           "layout");
+    refuse("func @f(%x: f32[n,4,1]{nhwc}) { return }", TLC_E_MALFORMED, NULL, "layout");
+    refuse("func @f(%x: f32[n,4,3,3]{nhwc, halo=[1,1,1,1]}) { return }", TLC_E_MALFORMED, NULL,
            "layout");
     refuse("func @f(%x: f32[n,4,1,1]{c16, halo=[1,1,1,256]}) { return }", TLC_E_MALFORMED, NULL,
            "halo");

@@ -429,6 +429,8 @@ static int64_t stored_at(const tlr_tensor *t, int64_t a, int64_t b, int64_t y, i
         return ((a / 16 * H + y) * W + x) * 16 + a % 16;
     case TLR_LIN16:
         return (a / 16 * I + b) * 16 + a % 16;
+    case TLR_NHWC:
+        return ((a * H + y) * W + x) * I + b;
     case TLR_C16:
         return (((a * i16 + b / 16) * H + y) * W + x) * 16 + b % 16;
     default:
@@ -446,6 +448,7 @@ static void packs_and_unpacks(void **state)
         { TLR_PLAIN, { 5, 3, 2, 2 }, 60 },        { TLR_OI16, { 18, 17, 3, 2 }, 32 * 32 * 6 },
         { TLR_STEM16, { 17, 3, 2, 3 }, 32 * 18 }, { TLR_DW16, { 20, 1, 3, 3 }, 32 * 9 },
         { TLR_LIN16, { 18, 7, 1, 1 }, 32 * 7 },   { TLR_C16, { 2, 18, 3, 2 }, 2 * 32 * 6 },
+        { TLR_NHWC, { 5, 3, 2, 4 }, 120 },
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; ++k) {
         tlr_tensor t = { .type = TLR_F32,
