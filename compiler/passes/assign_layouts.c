@@ -3,6 +3,9 @@
  * Every node's kernel says which layout it wants of each operand and gives its results.
  *   - A result lies as its kernel writes it.  In a blocked layout its halo is the largest that
  *     any reader wants: the kernel writes it along.
+ *   - Kernels that take either layout go by their operands and by what readers wish of their
+ *     results.  So all are asked in order, how operands lie, and from the last to the first, what
+ *     readers therefore wish, until no wish is new.
  *   - Inputs and returns of functions are plain and have no halo.
  *   - A global lies as its kernel wants it, first of all the one that overwrites it.  Where
  *     kernels disagree, a constant is kept twice; what changes is laid out anew where it is read.
@@ -34,6 +37,8 @@ typedef struct work {
     job *jobs;
     size_t n_jobs, cap_jobs;
     /* Arrays of the values there are before any relayout: */
+    tlc_layout_kind *wish;        /* by value: how a reader would have it; plain: none cares */
+    tlc_layout_kind *written;     /* by value: how the kernel asked in order writes it */
     int (*halo)[N_COPIES][4];     /* by value: largest that readers want of it in each layout */
     bool *decided;                /* by value: layout of a global is settled */
     tlc_value *(*copy)[N_COPIES]; /* by value: it in another layout, of the function in work */
@@ -95,7 +100,17 @@ static tlc_status derive_weights(work *w, const tlc_options *o)
 
 /* --- what kernels want ------------------------------------------------------------------ */
 
-static void add_job(work *w, tlc_node *n, const tlc_options *o)
+/* How an operand lies as far as is known. */
+static tlc_layout_kind lying(const work *w, const tlc_value *v)
+{
+    if (!v)
+        return TLC_PLAIN;
+    if (tlc_is_global(v))
+        return w->decided[v->id] ? v->layout.kind : TLC_PLAIN;
+    return w->written[v->id];
+}
+
+static job ask(work *w, tlc_node *n, const tlc_options *o)
 {
     tlc_arena *arena = &w->ctx->arena;
     const tlc_kernel *k = tlc_kernel_choose(n, o);
@@ -104,9 +119,57 @@ static void add_job(work *w, tlc_node *n, const tlc_options *o)
         .in = TLC_NEW_ARRAY(arena, tlc_layout, n->n_in),
         .out = TLC_NEW_ARRAY(arena, tlc_layout, n->n_out),
     };
-    if (k && k->layouts)
-        k->layouts(n, j.in, j.out);
-    TLC_PUSH(arena, w->jobs, w->n_jobs, w->cap_jobs, j);
+    if (!k || !k->layouts)
+        return j;
+    for (int i = 0; i < n->n_in; ++i)
+        j.in[i].kind = lying(w, n->in[i]);
+    for (int i = 0; i < n->n_out; ++i)
+        j.out[i].kind = w->wish[n->out[i]->id];
+    k->layouts(n, j.in, j.out);
+    return j;
+}
+
+static job ask_in_order(work *w, tlc_node *n, const tlc_options *o)
+{
+    job j = ask(w, n, o);
+    for (int i = 0; i < n->n_out; ++i)
+        w->written[n->out[i]->id] = j.out[i].kind;
+    return j;
+}
+
+/* Is a wish new? */
+static bool ask_for_wishes(work *w, tlc_node *n, const tlc_options *o)
+{
+    job j = ask(w, n, o);
+    bool any = false;
+    for (int i = 0; i < n->n_in; ++i) {
+        tlc_layout_kind *wish = n->in[i] ? &w->wish[n->in[i]->id] : NULL;
+        if (!wish || *wish != TLC_PLAIN || j.in[i].kind == TLC_PLAIN)
+            continue;
+        *wish = j.in[i].kind;
+        any = true;
+    }
+    return any;
+}
+
+/* Two rounds do for ResNet.  A wish that none of them finds costs a relayout, no more. */
+enum { MOST_ROUNDS = 8 };
+
+static void collect_wishes(work *w, tlc_func *f, const tlc_options *o)
+{
+    bool more = true;
+    for (int round = 0; more && round < MOST_ROUNDS; ++round) {
+        more = false;
+        for (tlc_node *n = f->first; n; n = n->next)
+            ask_in_order(w, n, o);
+        for (tlc_node *n = f->last; n; n = n->prev)
+            more |= ask_for_wishes(w, n, o);
+    }
+}
+
+static void add_job(work *w, tlc_node *n, const tlc_options *o)
+{
+    TLC_PUSH(&w->ctx->arena, w->jobs, w->n_jobs, w->cap_jobs, ask_in_order(w, n, o));
 }
 
 static void want_halo(work *w, const tlc_value *v, const tlc_layout *wanted)
@@ -117,7 +180,7 @@ static void want_halo(work *w, const tlc_value *v, const tlc_layout *wanted)
             halo[i] = wanted->halo[i];
 }
 
-static void collect_wishes(work *w)
+static void collect_halos(work *w)
 {
     for (size_t j = 0; j < w->n_jobs; ++j)
         for (int i = 0; i < w->jobs[j].node->n_in; ++i)
@@ -252,6 +315,8 @@ static void make_arrays(work *w)
 {
     tlc_arena *a = &w->ctx->arena;
     size_t n = (size_t)w->m->n_values;
+    w->wish = tlc_arena_array(a, n, sizeof *w->wish);
+    w->written = tlc_arena_array(a, n, sizeof *w->written);
     w->halo = tlc_arena_array(a, n, sizeof *w->halo);
     w->decided = tlc_arena_array(a, n, sizeof *w->decided);
     w->copy = tlc_arena_array(a, n, sizeof *w->copy);
@@ -263,8 +328,10 @@ tlc_status tlc_pass_assign_layouts(tlc_ctx *ctx, tlc_module *m, tlc_pass_env *en
     work w = { .ctx = ctx, .m = m };
     TLC_TRY(derive_weights(&w, env->options));
     make_arrays(&w);
+    for (tlc_func *f = m->first_func; f; f = f->next)
+        collect_wishes(&w, f, env->options);
     add_jobs(&w, env->options);
-    collect_wishes(&w);
+    collect_halos(&w);
     for (size_t j = 0; j < w.n_jobs; ++j)
         settle_globals(&w, &w.jobs[j]);
     settle_results(&w);

@@ -39,7 +39,9 @@ typedef struct tlc_kernel {
     unsigned flags;
     /* Does it serve this node (operands' shapes, attributes)? */
     bool (*serves)(const tlc_node *n);
-    /* Layouts it wants: in[i] for each operand, out[i] for each result; halos are what it needs at least. */
+    /* Layouts it wants: in[i] for each operand, out[i] for each result; halos are what it needs at
+     * least.  Given are kinds: of operands as they lie, of results as a reader wishes them; plain
+     * where that is not known. */
     void (*layouts)(const tlc_node *n, tlc_layout *in, tlc_layout *out);
     /* Fields of the struct literal: "{ .ic = 64, .oc = 64, ... }". */
     void (*literal)(tlc_cwriter *w, const tlc_node *n);

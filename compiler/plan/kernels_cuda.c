@@ -1,15 +1,18 @@
 /* kernels_cuda.c: the rows of the CUDA kernels: what each serves, and how many blocks it takes.
  *
- * They lie over plain layouts and take the fields of the reference kernels, so a row borrows the
- * reference's literal and its conditions.  What is added is the launch: one of a few shapes.
- * Elements are float; labels and the positions of maxima are the integers that go with them.
+ * They take the fields of the reference kernels, so a row borrows the reference's literal and its
+ * conditions.  What is added is the launch, one of a few shapes, and where convolutions run on matrix
+ * units, values in NHWC (kernels_cuda_nhwc.h).  Elements are float; labels and the positions of
+ * maxima are the integers that go with them.
  */
+#include "kernels_cuda_nhwc.h"
 #include "kernels_ref.h"
 
 enum {
     THREADS = 256, /* TLK_CUDA_THREADS */
     TILE = 64,     /* TLK_GEMM_TILE */
     MMA_AREA = 8192, MMA_CONV2D_ROWS = 64, MMA_LINEAR_ROWS = 128, /* TLK_MMA_AREA, mma_rows */
+    RELAYOUT_TILE = 32, /* TLK_RELAYOUT_TILE */
     MOST_ALONG_YZ = 65535
 };
 
@@ -114,9 +117,7 @@ static tlc_launch on_matrix_units(tlc_launch l, int64_t rows, int64_t tile_rows)
 }
 
 /* A row of kernels.def whose literal and conditions are those of reference kernel `ref`. */
-#define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn) \
-    CUDA_KERNEL_WITH(name, ref, type_ok, launch_fn, NULL)
-#define CUDA_KERNEL_WITH(name, ref, type_ok, launch_fn, scratch_fn)                  \
+#define CUDA_ROW(name, ref, type_ok, launch_fn, layouts_fn, scratch_fn)              \
     static bool name##_serves(const tlc_node *n)                                     \
     {                                                                                \
         return type_ok(n) && tlc_kernel_fns_ref_##ref.serves(n) &&                   \
@@ -124,16 +125,25 @@ static tlc_launch on_matrix_units(tlc_launch l, int64_t rows, int64_t tile_rows)
     }                                                                                \
     static void name##_literal(tlc_cwriter *w, const tlc_node *n)                    \
     {                                                                                \
-        tlc_kernel_fns_ref_##ref.literal(w, n);                                      \
+        tlc_nhwc_view view;                                                          \
+        tlc_kernel_fns_ref_##ref.literal(w, tlc_nhwc_as_stored(n, &view));           \
     }                                                                                \
     const tlc_kernel_fns tlc_kernel_fns_cuda_##name = {                              \
         .serves = name##_serves,                                                     \
-        .layouts = plain_layouts,                                                    \
+        .layouts = layouts_fn,                                                       \
         .literal = name##_literal,                                                   \
         .launch = launch_fn,                                                         \
         .scratch_bytes = scratch_fn,                                                 \
     }
+#define CUDA_KERNEL_OF(name, ref, type_ok, launch_fn) \
+    CUDA_ROW(name, ref, type_ok, launch_fn, plain_layouts, NULL)
 #define CUDA_KERNEL(name, launch_fn) CUDA_KERNEL_OF(name, name, all_float, launch_fn)
+/* On matrix units, of the fields of kernel `ref`. */
+#define CUDA_PRODUCT(name, ref, launch_fn, layouts_fn) \
+    CUDA_ROW(name, ref, all_float, launch_fn, layouts_fn, NULL)
+/* One that takes either layout. */
+#define CUDA_KERNEL_ALIKE(name, launch_fn) \
+    CUDA_ROW(name, name, all_float, launch_fn, tlc_nhwc_alike, NULL)
 
 #define TLC_KERNEL(name, OP, TARGET, flags, header, report) TLC_DECLARE_##TARGET(name)
 #define TLC_DECLARE_CPU(name)
@@ -169,16 +179,16 @@ static tlc_launch mma_conv2d_launch(const tlc_node *n)
     return on_matrix_units(conv2d_launch(n), n->out[0]->shape.dim[1] / groups_of(n),
                            MMA_CONV2D_ROWS);
 }
-CUDA_KERNEL_OF(tf32_conv2d, conv2d, all_float, mma_conv2d_launch);
-CUDA_KERNEL_OF(bf16_conv2d, conv2d, all_float, mma_conv2d_launch);
+CUDA_PRODUCT(tf32_conv2d, conv2d, mma_conv2d_launch, tlc_nhwc_of_conv2d);
+CUDA_PRODUCT(bf16_conv2d, conv2d, mma_conv2d_launch, tlc_nhwc_of_conv2d);
 
 static tlc_launch conv2d_grad_x_launch(const tlc_node *n)
 {
     return conv2d_launch(n); /* the result is dx, its channels are x's */
 }
 CUDA_KERNEL(conv2d_grad_x, conv2d_grad_x_launch);
-CUDA_KERNEL_OF(tf32_conv2d_grad_x, conv2d_grad_x, all_float, mma_conv2d_launch);
-CUDA_KERNEL_OF(bf16_conv2d_grad_x, conv2d_grad_x, all_float, mma_conv2d_launch);
+CUDA_PRODUCT(tf32_conv2d_grad_x, conv2d_grad_x, mma_conv2d_launch, tlc_nhwc_of_conv2d_grad_x);
+CUDA_PRODUCT(bf16_conv2d_grad_x, conv2d_grad_x, mma_conv2d_launch, tlc_nhwc_of_conv2d_grad_x);
 
 static tlc_launch conv2d_grad_w_launch(const tlc_node *n)
 {
@@ -193,8 +203,10 @@ static tlc_launch mma_conv2d_grad_w_launch(const tlc_node *n)
     return on_matrix_units(conv2d_grad_w_launch(n), n->out[0]->shape.dim[0] / groups_of(n),
                            MMA_CONV2D_ROWS);
 }
-CUDA_KERNEL_OF(tf32_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
-CUDA_KERNEL_OF(bf16_conv2d_grad_w, conv2d_grad_w, all_float, mma_conv2d_grad_w_launch);
+CUDA_PRODUCT(tf32_conv2d_grad_w, conv2d_grad_w, mma_conv2d_grad_w_launch,
+             tlc_nhwc_of_conv2d_grad_w);
+CUDA_PRODUCT(bf16_conv2d_grad_w, conv2d_grad_w, mma_conv2d_grad_w_launch,
+             tlc_nhwc_of_conv2d_grad_w);
 
 /* The same for each part: z counts parts of groups. */
 static tlc_launch conv2d_parts_launch(const tlc_node *n)
@@ -211,8 +223,10 @@ static tlc_launch mma_conv2d_parts_launch(const tlc_node *n)
     return on_matrix_units(conv2d_parts_launch(n), n->out[0]->shape.dim[1] / groups,
                            MMA_CONV2D_ROWS);
 }
-CUDA_KERNEL_OF(tf32_conv2d_grad_w_parts, conv2d_grad_w_parts, all_float, mma_conv2d_parts_launch);
-CUDA_KERNEL_OF(bf16_conv2d_grad_w_parts, conv2d_grad_w_parts, all_float, mma_conv2d_parts_launch);
+CUDA_PRODUCT(tf32_conv2d_grad_w_parts, conv2d_grad_w_parts, mma_conv2d_parts_launch,
+             tlc_nhwc_of_conv2d_grad_w);
+CUDA_PRODUCT(bf16_conv2d_grad_w_parts, conv2d_grad_w_parts, mma_conv2d_parts_launch,
+             tlc_nhwc_of_conv2d_grad_w);
 
 /* One input channel a group: the weight's second axis. */
 static bool is_depthwise(const tlc_node *n)
@@ -220,9 +234,9 @@ static bool is_depthwise(const tlc_node *n)
     const tlc_value *w = n->op == TLC_OP_CONV2D_GRAD_W ? n->out[0] : n->in[1];
     return all_float(n) && groups_of(n) > 1 && w->shape.dim[1] == 1;
 }
-CUDA_KERNEL_OF(depthwise, conv2d, is_depthwise, each_result);
-CUDA_KERNEL_OF(depthwise_grad_x, conv2d_grad_x, is_depthwise, each_result);
-CUDA_KERNEL_OF(depthwise_grad_w, conv2d_grad_w, is_depthwise, block_a_result);
+CUDA_ROW(depthwise, conv2d, is_depthwise, each_result, tlc_nhwc_alike, NULL);
+CUDA_ROW(depthwise_grad_x, conv2d_grad_x, is_depthwise, each_result, tlc_nhwc_alike, NULL);
+CUDA_ROW(depthwise_grad_w, conv2d_grad_w, is_depthwise, block_a_result, tlc_nhwc_alike, NULL);
 
 /* --- linear -------------------------------------------------------------------------------- */
 
@@ -287,17 +301,17 @@ CUDA_KERNEL_OF(bf16_linear_adam, linear_adam, all_float, mma_linear_update_launc
 
 /* --- the rest --------------------------------------------------------------------------------- */
 
-CUDA_KERNEL(batch_norm, each_result);
-CUDA_KERNEL(batch_norm_grad, each_result);
-CUDA_KERNEL(batch_norm_train, block_a_channel);
-CUDA_KERNEL(batch_norm_train_grad_scale, block_a_channel);
-CUDA_KERNEL(batch_norm_train_grad_x, each_result);
-CUDA_KERNEL(batch_norm_stats, each_weight);
+CUDA_KERNEL_ALIKE(batch_norm, each_result);
+CUDA_KERNEL_ALIKE(batch_norm_grad, each_result);
+CUDA_KERNEL_ALIKE(batch_norm_train, block_a_channel);
+CUDA_KERNEL_ALIKE(batch_norm_train_grad_scale, block_a_channel);
+CUDA_KERNEL_ALIKE(batch_norm_train_grad_x, each_result);
+CUDA_KERNEL_ALIKE(batch_norm_stats, each_weight);
 
-CUDA_KERNEL(act, each_result);
-CUDA_KERNEL(act_grad, each_result);
-CUDA_KERNEL(binary, each_result);
-CUDA_KERNEL(unary, each_result);
+CUDA_KERNEL_ALIKE(act, each_result);
+CUDA_KERNEL_ALIKE(act_grad, each_result);
+CUDA_ROW(binary, binary, all_float, each_result, tlc_nhwc_broadcast, NULL);
+CUDA_KERNEL_ALIKE(unary, each_result);
 CUDA_KERNEL(dropout, each_result);
 
 static tlc_launch along_axis(const tlc_node *n)
@@ -317,20 +331,22 @@ static int64_t class_weight_bytes(const tlc_node *n)
 {
     return n->in[0]->shape.dim[1] * (int64_t)sizeof(float);
 }
-CUDA_KERNEL_WITH(cross_entropy, cross_entropy, first_float, over_classes, class_weight_bytes);
-CUDA_KERNEL_WITH(cross_entropy_grad, cross_entropy_grad, first_float, over_classes,
-                 class_weight_bytes);
+CUDA_ROW(cross_entropy, cross_entropy, first_float, over_classes, plain_layouts,
+         class_weight_bytes);
+CUDA_ROW(cross_entropy_grad, cross_entropy_grad, first_float, over_classes, plain_layouts,
+         class_weight_bytes);
 
-CUDA_KERNEL(max_pool2d, each_result);
-CUDA_KERNEL(avg_pool2d, each_result);
-CUDA_KERNEL_OF(max_pool2d_positions, max_pool2d_positions, first_float, each_result);
-CUDA_KERNEL_OF(max_pool2d_grad, max_pool2d_grad, first_float, each_result);
-CUDA_KERNEL(avg_pool2d_grad, each_result);
+CUDA_KERNEL_ALIKE(max_pool2d, each_result);
+CUDA_KERNEL_ALIKE(avg_pool2d, each_result);
+CUDA_ROW(max_pool2d_positions, max_pool2d_positions, first_float, each_result, tlc_nhwc_alike, NULL);
+CUDA_ROW(max_pool2d_grad, max_pool2d_grad, first_float, each_result, tlc_nhwc_of_max_pool2d_grad,
+         NULL);
+CUDA_KERNEL_ALIKE(avg_pool2d_grad, each_result);
 
-CUDA_KERNEL(reduce_mean, each_result);
-CUDA_KERNEL(reduce_mean_grad, each_result);
-CUDA_KERNEL(sum_to, block_a_result);
-CUDA_KERNEL(bias_grad, block_a_channel);
+CUDA_ROW(reduce_mean, reduce_mean, all_float, each_result, tlc_nhwc_of_mean, NULL);
+CUDA_ROW(reduce_mean_grad, reduce_mean_grad, all_float, each_result, tlc_nhwc_of_mean, NULL);
+CUDA_ROW(sum_to, sum_to, all_float, block_a_result, tlc_nhwc_broadcast, NULL);
+CUDA_KERNEL_ALIKE(bias_grad, block_a_channel);
 
 /* Of a sum over the leading axis alone the terms are whole arrays.  Where they are many a block for
  * each element has more threads (cuda_sum_to). */
@@ -350,7 +366,7 @@ static void sum_parts_literal(tlc_cwriter *w, const tlc_node *n)
 
 const tlc_kernel_fns tlc_kernel_fns_cuda_sum_parts = {
     .serves = sum_parts_serves,
-    .layouts = plain_layouts,
+    .layouts = tlc_nhwc_alike,
     .literal = sum_parts_literal,
     .launch = each_result,
 };
@@ -364,11 +380,47 @@ static tlc_launch layer_norm_launch(const tlc_node *n)
 CUDA_KERNEL(layer_norm, layer_norm_launch);
 CUDA_KERNEL(lrn, each_result);
 
-CUDA_KERNEL(pad, each_result);
+CUDA_KERNEL_ALIKE(pad, each_result);
 CUDA_KERNEL(transpose, each_result);
-CUDA_KERNEL(slice, each_result);
-CUDA_KERNEL(concat, each_result);
+CUDA_KERNEL_ALIKE(slice, each_result);
+CUDA_KERNEL_ALIKE(concat, each_result);
 CUDA_KERNEL(copy, each_result);
+
+/* From plain to NHWC or back; a picture is a matrix of channels and pixels. */
+static bool relayout_serves(const tlc_node *n)
+{
+    return all_float(n) &&
+           (n->in[0]->layout.kind == TLC_NHWC) != (n->out[0]->layout.kind == TLC_NHWC);
+}
+
+static void relayout_literal(tlc_cwriter *w, const tlc_node *n)
+{
+    const tlc_shape *s = &n->in[0]->shape;
+    int64_t c = s->dim[s->rank - 3], plane = product(s->dim + s->rank - 2, 2);
+    bool from_nhwc = n->in[0]->layout.kind == TLC_NHWC;
+    tlc_w(w, "{ .rows = %" PRId64 ", .columns = %" PRId64 " }", from_nhwc ? plane : c,
+          from_nhwc ? c : plane);
+}
+
+/* A block for each tile of each matrix. */
+static tlc_launch relayout_launch(const tlc_node *n)
+{
+    const tlc_shape *s = &n->in[0]->shape;
+    int64_t c = s->dim[s->rank - 3], plane = product(s->dim + s->rank - 2, 2);
+    int64_t tiles = ((c + RELAYOUT_TILE - 1) / RELAYOUT_TILE) *
+                    ((plane + RELAYOUT_TILE - 1) / RELAYOUT_TILE);
+    tlc_launch l = elements(n->in[0]);
+    l.a_picture = l.a_picture / (c * plane) * tiles;
+    l.fixed = l.fixed / (c * plane) * tiles;
+    l.per_block = 1;
+    return l;
+}
+
+const tlc_kernel_fns tlc_kernel_fns_cuda_relayout = {
+    .serves = relayout_serves,
+    .literal = relayout_literal,
+    .launch = relayout_launch,
+};
 
 /* Threads stand at x and look for their place in dy, so the fields are others than the
  * reference's, which walks dy. */
@@ -379,6 +431,8 @@ static bool slice_grad_serves(const tlc_node *n)
 
 static void slice_grad_literal(tlc_cwriter *w, const tlc_node *n)
 {
+    tlc_nhwc_view view;
+    n = tlc_nhwc_as_stored(n, &view);
     const tlc_slice_attrs *a = &TLC_ATTRS(n, tlc_slice_grad_attrs)->slice;
     const tlc_shape *x = &n->out[0]->shape;
     tlc_shape p = picture(x), q = picture(&n->in[0]->shape);
@@ -393,11 +447,11 @@ static void slice_grad_literal(tlc_cwriter *w, const tlc_node *n)
 
 const tlc_kernel_fns tlc_kernel_fns_cuda_slice_grad = {
     .serves = slice_grad_serves,
-    .layouts = plain_layouts,
+    .layouts = tlc_nhwc_alike,
     .literal = slice_grad_literal,
     .launch = each_result,
 };
 
-CUDA_KERNEL(accumulate, each_weight);
-CUDA_KERNEL(sgd, each_weight);
-CUDA_KERNEL(adam, each_weight);
+CUDA_KERNEL_ALIKE(accumulate, each_weight);
+CUDA_KERNEL_ALIKE(sgd, each_weight);
+CUDA_KERNEL_ALIKE(adam, each_weight);

@@ -20,6 +20,8 @@ static void conv2d_literal(tlc_cwriter *w, const tlc_node *n)
     tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, a->dilation.v[0],
           a->dilation.v[1]);
     tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64, a->pad.v[0], a->pad.v[1]);
+    w_nhwc(w, "x_nhwc", n->in[0]);
+    w_nhwc(w, "y_nhwc", n->out[0]);
     w_act(w, a->act, a->lo, a->hi);
     tlc_w(w, " }");
 }
@@ -87,8 +89,10 @@ REF_KERNEL(linear_grad_w, serves_all);
 static void bias_grad_literal(tlc_cwriter *w, const tlc_node *n)
 {
     const tlc_shape *dy = &n->in[0]->shape;
-    tlc_w(w, "{ .batch = %" PRId64 ", .out = %" PRId64 ", .plane = %" PRId64 " }", batch_of(dy),
+    tlc_w(w, "{ .batch = %" PRId64 ", .out = %" PRId64 ", .plane = %" PRId64, batch_of(dy),
           dy->dim[1], product(dy->dim + 2, dy->rank - 2));
+    w_nhwc(w, "nhwc", n->in[0]);
+    tlc_w(w, " }");
 }
 REF_KERNEL(bias_grad, serves_all);
 
@@ -98,6 +102,7 @@ static void batch_norm_literal(tlc_cwriter *w, const tlc_node *n)
     tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .plane = %" PRId64 ", .epsilon = ",
           batch_of(x), x->dim[1], product(x->dim + 2, x->rank - 2));
     w_number(w, TLC_ATTRS(n, tlc_batch_norm_attrs)->epsilon);
+    w_nhwc(w, "nhwc", n->in[0]);
     tlc_w(w, " }");
 }
 REF_KERNEL(batch_norm, serves_all);

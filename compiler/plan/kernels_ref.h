@@ -103,6 +103,13 @@ static inline void w_act(tlc_cwriter *w, tlc_act act, double lo, double hi)
     w_number(w, hi);
 }
 
+/* Kernels of target cuda borrow these literals, and their values may lie in NHWC. */
+static inline void w_nhwc(tlc_cwriter *w, const char *field, const tlc_value *v)
+{
+    if (v->layout.kind == TLC_NHWC)
+        tlc_w(w, ", .%s = true", field);
+}
+
 /* Fields of a pool over `x` that gives `y`. */
 static inline void w_pool(tlc_cwriter *w, const tlc_pool2d_attrs *a, const tlc_value *x_value,
                           const tlc_value *y_value)
@@ -117,6 +124,7 @@ static inline void w_pool(tlc_cwriter *w, const tlc_pool2d_attrs *a, const tlc_v
     tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, d[0], d[1]);
     tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64 ", .pad_bottom = %" PRId64
           ", .pad_right = %" PRId64, p[0], p[1], p[2], p[3]);
+    w_nhwc(w, "nhwc", x_value->layout.kind == TLC_NHWC ? x_value : y_value);
 }
 
 static inline const char *w_bool(bool b)

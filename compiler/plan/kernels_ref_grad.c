@@ -15,7 +15,10 @@ static void w_conv2d_grad(tlc_cwriter *w, const tlc_value *dy, const tlc_conv2d_
     tlc_w(w, ", .stride_h = %" PRId64 ", .stride_w = %" PRId64, a->stride.v[0], a->stride.v[1]);
     tlc_w(w, ", .dilation_h = %" PRId64 ", .dilation_w = %" PRId64, a->dilation.v[0],
           a->dilation.v[1]);
-    tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64 " }", a->pad.v[0], a->pad.v[1]);
+    tlc_w(w, ", .pad_top = %" PRId64 ", .pad_left = %" PRId64, a->pad.v[0], a->pad.v[1]);
+    w_nhwc(w, "x_nhwc", x);
+    w_nhwc(w, "y_nhwc", dy);
+    tlc_w(w, " }");
 }
 
 static void conv2d_grad_x_literal(tlc_cwriter *w, const tlc_node *n)
@@ -63,18 +66,20 @@ REF_KERNEL(conv2d_adam, serves_all);
 
 /* --- batch norm --------------------------------------------------------------------- */
 
-static void w_norm(tlc_cwriter *w, const tlc_shape *x, const char *field, double number)
+static void w_norm(tlc_cwriter *w, const tlc_value *value, const char *field, double number)
 {
+    const tlc_shape *x = &value->shape;
     tlc_w(w, "{ .batch = %" PRId64 ", .c = %" PRId64 ", .plane = %" PRId64 ", .%s = ", batch_of(x),
           x->dim[1], product(x->dim + 2, x->rank - 2), field);
     w_number(w, number);
+    w_nhwc(w, "nhwc", value);
     tlc_w(w, " }");
 }
 
 /* Operand 0 is x or dy. */
 static void w_norm_epsilon(tlc_cwriter *w, const tlc_node *n)
 {
-    w_norm(w, &n->in[0]->shape, "epsilon", TLC_ATTRS(n, tlc_batch_norm_attrs)->epsilon);
+    w_norm(w, n->in[0], "epsilon", TLC_ATTRS(n, tlc_batch_norm_attrs)->epsilon);
 }
 
 static void batch_norm_grad_literal(tlc_cwriter *w, const tlc_node *n)
@@ -104,7 +109,7 @@ REF_KERNEL(batch_norm_train_grad_x, serves_all);
 static void batch_norm_stats_literal(tlc_cwriter *w, const tlc_node *n)
 {
     enum { X = 4 };
-    w_norm(w, &n->in[X]->shape, "momentum", TLC_ATTRS(n, tlc_batch_norm_attrs)->momentum);
+    w_norm(w, n->in[X], "momentum", TLC_ATTRS(n, tlc_batch_norm_attrs)->momentum);
 }
 REF_KERNEL(batch_norm_stats, serves_all);
 

@@ -6,9 +6,9 @@
  *     TLK_DEVICE void tlk_cuda_K_run(const tlk_cuda_K &s, const tlk_cuda_frame &f, OPERANDS..., RESULTS...);
  *
  * The emitted __global__ function passes a constexpr literal, so that everything about the shape
- * folds.  Values lie in plain NCHW order.  Sums run in an order that follows from the shape
- * alone and nothing is added atomically: the same bits on two runs, and a picture's values
- * do not depend on n.
+ * folds.  Values lie in plain NCHW order, or in NHWC where a literal says so.  Sums run in an order
+ * that follows from the shape alone and nothing is added atomically: the same bits on two runs, and
+ * a picture's values do not depend on n.
  *
  * The same text compiles as plain C++ where tlk_cuda_emu.h stands in for the device: there
  * pointers and shared memory check every access.  So kernels name them by tlk_ptr and
@@ -74,6 +74,30 @@ TLK_DEVICE int64_t tlk_cuda_pictures(int64_t batch, int64_t n) { return batch ? 
 TLK_DEVICE int64_t tlk_cuda_index()
 {
     return (int64_t)blockIdx.x * TLK_CUDA_THREADS + threadIdx.x;
+}
+
+/* --- NCHW and NHWC: pictures of `channels` planes of `pixels`, channels first or last ---------- */
+
+/* Where channel `c` of picture `p` begins, and from there on, how far pixels are apart. */
+TLK_DEVICE int64_t tlk_channel_at(bool nhwc, int64_t channels, int64_t pixels, int64_t p, int64_t c)
+{
+    return nhwc ? p * pixels * channels + c : (p * channels + c) * pixels;
+}
+
+TLK_DEVICE int64_t tlk_pixel_step(bool nhwc, int64_t channels)
+{
+    return nhwc ? channels : 1;
+}
+
+/* Channel and pixel of element `i`, which lies in picture i / (channels * pixels). */
+TLK_DEVICE int64_t tlk_channel_of(bool nhwc, int64_t channels, int64_t pixels, int64_t i)
+{
+    return nhwc ? i % channels : i / pixels % channels;
+}
+
+TLK_DEVICE int64_t tlk_pixel_of(bool nhwc, int64_t channels, int64_t pixels, int64_t i)
+{
+    return nhwc ? i / channels % pixels : i % pixels;
 }
 
 /* NaN passes through both, as in PyTorch. */

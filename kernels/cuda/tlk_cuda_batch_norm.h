@@ -10,6 +10,7 @@
         int c;                                                              \
         int64_t plane; /* elements of a channel of a picture */             \
         double number;                                                      \
+        bool nhwc; /* x, y and their gradients */                           \
     }
 
 TLK_CUDA_BATCH_NORM(tlk_cuda_batch_norm, epsilon);
@@ -27,7 +28,7 @@ template <class S> TLK_DEVICE int64_t tlk_norm_elems(const S &s, int64_t n)
 
 template <class S> TLK_DEVICE int tlk_norm_channel(const S &s, int64_t i)
 {
-    return (int)(i / s.plane % s.c);
+    return (int)tlk_channel_of(s.nhwc, s.c, s.plane, i);
 }
 
 TLK_DEVICE float tlk_norm_inverse(float variance, double epsilon)
@@ -64,6 +65,12 @@ TLK_DEVICE void tlk_cuda_batch_norm_grad_run(const tlk_cuda_batch_norm_grad &s,
 
 /* --- by the statistics of the batch --------------------------------------------- */
 
+/* Where the i-th of the batch's elements of a channel lies. */
+template <class S> TLK_DEVICE int64_t tlk_norm_at(const S &s, int64_t i, int c)
+{
+    return s.nhwc ? i * s.c + c : (i / s.plane * s.c + c) * s.plane + i % s.plane;
+}
+
 /* Sum of fn(offset) over the batch's elements of a channel, to all of the block. */
 template <class S, class Fn>
 TLK_DEVICE float tlk_norm_over_channel(const S &s, int64_t n, int c, const Fn &fn)
@@ -71,7 +78,7 @@ TLK_DEVICE float tlk_norm_over_channel(const S &s, int64_t n, int c, const Fn &f
     int64_t count = tlk_cuda_pictures(s.batch, n) * s.plane;
     float sum = 0;
     for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS)
-        sum += fn((i / s.plane * s.c + c) * s.plane + i % s.plane);
+        sum += fn(tlk_norm_at(s, i, c));
     return tlk_cuda_sum(sum);
 }
 
@@ -93,7 +100,7 @@ TLK_DEVICE void tlk_cuda_batch_norm_train_run(const tlk_cuda_batch_norm_train &s
     spread /= (float)count;
     float factor = scale[c] * tlk_norm_inverse(spread, s.epsilon);
     for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
-        int64_t at = (i / s.plane * s.c + c) * s.plane + i % s.plane;
+        int64_t at = tlk_norm_at(s, i, c);
         y[at] = fmaf(x[at] - centre, factor, bias[c]);
     }
     if (threadIdx.x == 0) {

@@ -8,6 +8,11 @@
  *
  * Pixels of all pictures are one axis.  Of a gradient by w in parts, block z is part and group, and
  * a part has its share of that axis.
+ *
+ * Channel and tap are one axis too, in the order in which channels lie: channel first where planes
+ * are NCHW, tap first where they are NHWC.  A weight lies as its x: [oc][ic][kh][kw] beside NCHW,
+ * [oc][kh][kw][ic] beside NHWC.  So with channels a group in fours, four neighbours along every axis
+ * but the pixels' lie together in NHWC, under padding and stride too.
  */
 #ifndef TLK_CUDA_CONV2D_H
 #define TLK_CUDA_CONV2D_H
@@ -18,7 +23,8 @@
     int64_t batch;                                         \
     int ic, h, w, oc, oh, ow, kh, kw, groups;              \
     int stride_h, stride_w, dilation_h, dilation_w;        \
-    int pad_top, pad_left
+    int pad_top, pad_left;                                 \
+    bool x_nhwc, y_nhwc /* x and w, or their gradients; y and the residual, or dy */
 
 struct tlk_cuda_conv2d {
     TLK_CUDA_CONV2D_FIELDS;
@@ -28,38 +34,66 @@ struct tlk_cuda_conv2d {
 
 /* --- places in a plane ------------------------------------------------------------- */
 
-/* The window at (oh, ow) of a plane of x, and a tap of the windows, the two parts of a place. */
-template <class S> TLK_DEVICE tlk_part tlk_conv_window(const S &s, int64_t plane, int oh, int ow)
+/* Index `k` of an axis of channels and taps. */
+TLK_DEVICE int tlk_conv_channel(bool nhwc, int channels, int taps, int k)
 {
-    int h = oh * s.stride_h - s.pad_top, w = ow * s.stride_w - s.pad_left;
-    return tlk_part{ plane * (s.h * s.w) + h * s.w + w, h, w };
+    return nhwc ? k % channels : k / taps;
 }
 
-template <class S> TLK_DEVICE tlk_part tlk_conv_tap(const S &s, int64_t plane, int tap)
+TLK_DEVICE int tlk_conv_tap_of(bool nhwc, int channels, int taps, int k)
 {
-    int h = tap / s.kw * s.dilation_h, w = tap % s.kw * s.dilation_w;
-    return tlk_part{ plane * (s.h * s.w) + h * s.w + w, h, w };
+    return nhwc ? k / channels : k % taps;
+}
+
+/* The window at pixel `at` of y in a plane of x, and a tap of the windows, the two parts of a
+ * place. */
+template <class S>
+TLK_DEVICE tlk_part tlk_conv_place(const S &s, int64_t p, int64_t channel, int h, int w)
+{
+    const int64_t step = tlk_pixel_step(s.x_nhwc, s.ic);
+    return tlk_part{ tlk_channel_at(s.x_nhwc, s.ic, s.h * s.w, p, channel) + h * s.w * step +
+                         w * step,
+                     h, w };
+}
+
+template <class S>
+TLK_DEVICE tlk_part tlk_conv_window(const S &s, int64_t p, int64_t channel, int at)
+{
+    return tlk_conv_place(s, p, channel, at / s.ow * s.stride_h - s.pad_top,
+                          at % s.ow * s.stride_w - s.pad_left);
+}
+
+template <class S> TLK_DEVICE tlk_part tlk_conv_tap(const S &s, int64_t channel, int tap)
+{
+    return tlk_conv_place(s, 0, channel, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w);
+}
+
+template <class S> TLK_DEVICE bool tlk_conv_inside(const S &s, tlk_part window, tlk_part tap)
+{
+    int h = window.h + tap.h, w = window.w + tap.w;
+    return h >= 0 && h < s.h && w >= 0 && w < s.w;
 }
 
 /* x there; 0 in the padding. */
 template <class S>
 TLK_DEVICE float tlk_conv_x(const S &s, tlk_ptr<const float> x, tlk_part window, tlk_part tap)
 {
-    int h = window.h + tap.h, w = window.w + tap.w;
-    bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
-    return inside ? x[window.at + tap.at] : 0.0f;
+    return tlk_conv_inside(s, window, tap) ? x[window.at + tap.at] : 0.0f;
 }
 
-/* The other way round: x(h, w) and the tap that met it tell the window, whose dy is looked up. */
-template <class S> TLK_DEVICE tlk_part tlk_conv_pixel(const S &s, int64_t plane, int h, int w)
+/* The other way round: pixel `at` of x and the tap that met it tell the window, whose dy is looked
+ * up. */
+template <class S>
+TLK_DEVICE tlk_part tlk_conv_pixel(const S &s, int64_t p, int64_t channel, int at)
 {
-    return tlk_part{ plane * (s.oh * s.ow), h + s.pad_top, w + s.pad_left };
+    return tlk_part{ tlk_channel_at(s.y_nhwc, s.oc, s.oh * s.ow, p, channel),
+                     at / s.w + s.pad_top, at % s.w + s.pad_left };
 }
 
-template <class S> TLK_DEVICE tlk_part tlk_conv_tap_back(const S &s, int64_t plane, int tap)
+template <class S> TLK_DEVICE tlk_part tlk_conv_tap_back(const S &s, int64_t channel, int tap)
 {
-    return tlk_part{ plane * (s.oh * s.ow), -(tap / s.kw * s.dilation_h),
-                     -(tap % s.kw * s.dilation_w) };
+    return tlk_part{ tlk_channel_at(s.y_nhwc, s.oc, s.oh * s.ow, 0, channel),
+                     -(tap / s.kw * s.dilation_h), -(tap % s.kw * s.dilation_w) };
 }
 
 /* The window that begins at `at` of the padded axis; -1: none. */
@@ -68,13 +102,20 @@ TLK_DEVICE int tlk_conv_begins(int at, int stride, int windows)
     return at >= 0 && at % stride == 0 && at / stride < windows ? at / stride : -1;
 }
 
-/* dy of the window where the tap met the pixel; 0: there is none. */
+/* The window whose tap met the pixel, and where its dy lies; h or w of -1: there is none. */
+template <class S> TLK_DEVICE tlk_part tlk_conv_met(const S &s, tlk_part pixel, tlk_part tap)
+{
+    const int64_t step = tlk_pixel_step(s.y_nhwc, s.oc);
+    int oh = tlk_conv_begins(pixel.h + tap.h, s.stride_h, s.oh);
+    int ow = tlk_conv_begins(pixel.w + tap.w, s.stride_w, s.ow);
+    return tlk_part{ pixel.at + tap.at + oh * s.ow * step + ow * step, oh, ow };
+}
+
 template <class S>
 TLK_DEVICE float tlk_conv_dy(const S &s, tlk_ptr<const float> dy, tlk_part pixel, tlk_part tap)
 {
-    int oh = tlk_conv_begins(pixel.h + tap.h, s.stride_h, s.oh);
-    int ow = tlk_conv_begins(pixel.w + tap.w, s.stride_w, s.ow);
-    return oh >= 0 && ow >= 0 ? dy[pixel.at + tap.at + oh * s.ow + ow] : 0.0f;
+    tlk_part met = tlk_conv_met(s, pixel, tap);
+    return met.h >= 0 && met.w >= 0 ? dy[met.at] : 0.0f;
 }
 
 /* Does each pixel meet itself alone?  Then neighbours along the plane stay neighbours. */
@@ -82,6 +123,29 @@ template <class S> TLK_DEVICE bool tlk_conv_is_pointwise(const S &s)
 {
     return s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
            s.pad_left == 0 && s.h == s.oh && s.w == s.ow;
+}
+
+/* Four from `at` on if `inside`, else zeros. */
+TLK_DEVICE void tlk_conv_four(tlk_ptr<const float> from, bool inside, int64_t at, float *v)
+{
+    if (inside)
+        tlk_load4(from, at, v);
+    else
+        v[0] = v[1] = v[2] = v[3] = 0;
+}
+
+/* Four of x: channels in NHWC, pixels that meet themselves alone in NCHW. */
+template <class S>
+TLK_DEVICE void tlk_conv_x4(const S &s, tlk_ptr<const float> x, tlk_part window, tlk_part tap,
+                            float *v)
+{
+    bool inside = tlk_conv_is_pointwise(s) || tlk_conv_inside(s, window, tap);
+    tlk_conv_four(x, inside, window.at + tap.at, v);
+}
+
+template <class S> TLK_DEVICE bool tlk_conv_x_in_fours(const S &s)
+{
+    return s.x_nhwc ? s.ic / s.groups % 4 == 0 : tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0;
 }
 
 /* --- forward ------------------------------------------------------------------- */
@@ -104,9 +168,10 @@ struct tlk_conv_job {
     int group;
     tlk_ptr<const float> x, w, bias, residual;
     tlk_ptr<float> y;
-    static constexpr bool a_by_k = true, b_by_k = false;
     static constexpr int mma_rows = 64;
 
+    TLK_METHOD bool a_by_k() const { return true; }
+    TLK_METHOD bool b_by_k() const { return s.x_nhwc; }
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.oh * s.ow; }
     TLK_METHOD int depth() const { return s.ic / s.groups * s.kh * s.kw; }
@@ -123,27 +188,30 @@ struct tlk_conv_job {
     }
     TLK_METHOD tlk_part b_side(int n) const
     {
-        int p = n / (s.oh * s.ow), at = n % (s.oh * s.ow);
-        int64_t plane = (int64_t)p * s.ic + group * (s.ic / s.groups);
-        return tlk_conv_window(s, plane, at / s.ow, at % s.ow);
+        return tlk_conv_window(s, n / (s.oh * s.ow), group * (s.ic / s.groups),
+                               n % (s.oh * s.ow));
     }
     TLK_METHOD tlk_part b_along(int k) const
     {
-        return tlk_conv_tap(s, k / (s.kh * s.kw), k % (s.kh * s.kw));
+        int channels = s.ic / s.groups, taps = s.kh * s.kw;
+        return tlk_conv_tap(s, tlk_conv_channel(s.x_nhwc, channels, taps, k),
+                            tlk_conv_tap_of(s.x_nhwc, channels, taps, k));
     }
     TLK_METHOD float b(tlk_part side, tlk_part along) const
     {
         return tlk_conv_x(s, x, side, along);
     }
-    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD bool b_fours() const { return tlk_conv_x_in_fours(s); }
     TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
     {
-        tlk_load4(x, side.at + along.at, v);
+        tlk_conv_x4(s, x, side, along, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
-        int oc = group * rows() + m, p = n / (s.oh * s.ow), at = n % (s.oh * s.ow);
-        tlk_conv_store(s, ((int64_t)p * s.oc + oc) * (s.oh * s.ow) + at, oc, sum, bias, residual, y);
+        int oc = group * rows() + m, plane = s.oh * s.ow;
+        int64_t at = tlk_channel_at(s.y_nhwc, s.oc, plane, n / plane, oc) +
+                     n % plane * tlk_pixel_step(s.y_nhwc, s.oc);
+        tlk_conv_store(s, at, oc, sum, bias, residual, y);
     }
 };
 
@@ -176,50 +244,69 @@ struct tlk_conv_grad_x_job {
     int group;
     tlk_ptr<const float> dy, w;
     tlk_ptr<float> dx;
-    static constexpr bool a_by_k = false, b_by_k = false;
     static constexpr int mma_rows = 64;
 
+    TLK_METHOD bool a_by_k() const { return false; }
+    TLK_METHOD bool b_by_k() const { return s.y_nhwc; }
     TLK_METHOD int rows() const { return s.ic / s.groups; }
     TLK_METHOD int columns() const { return (int)pictures * s.h * s.w; }
     TLK_METHOD int depth() const { return s.oc / s.groups * s.kh * s.kw; }
     TLK_METHOD tlk_part a_side(int m) const
     {
-        return tlk_part{ (int64_t)m * (s.kh * s.kw), 0, 0 };
+        return tlk_part{ tlk_channel_at(s.x_nhwc, rows(), s.kh * s.kw, 0, m), 0, 0 };
     }
     TLK_METHOD tlk_part a_along(int k) const
     {
-        int taps = s.kh * s.kw, oc = group * (s.oc / s.groups) + k / taps;
-        return tlk_part{ (int64_t)oc * rows() * taps + k % taps, 0, 0 };
+        int taps = s.kh * s.kw, channels = s.oc / s.groups;
+        int oc = group * channels + tlk_conv_channel(s.y_nhwc, channels, taps, k);
+        return tlk_part{ tlk_channel_at(s.x_nhwc, rows(), taps, oc, 0) +
+                             tlk_conv_tap_of(s.y_nhwc, channels, taps, k) *
+                                 tlk_pixel_step(s.x_nhwc, rows()),
+                         0, 0 };
     }
     TLK_METHOD float a(tlk_part side, tlk_part along) const { return w[side.at + along.at]; }
-    TLK_METHOD bool a_fours() const { return s.kh * s.kw == 1 && rows() % 4 == 0; }
+    TLK_METHOD bool a_fours() const
+    {
+        return (s.x_nhwc || s.kh * s.kw == 1) && rows() % 4 == 0;
+    }
     TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
     {
         tlk_load4(w, side.at + along.at, v);
     }
     TLK_METHOD tlk_part b_side(int n) const
     {
-        int p = n / (s.h * s.w), at = n % (s.h * s.w);
-        int64_t plane = (int64_t)p * s.oc + group * (s.oc / s.groups);
-        return tlk_conv_pixel(s, plane, at / s.w, at % s.w);
+        return tlk_conv_pixel(s, n / (s.h * s.w), group * (s.oc / s.groups), n % (s.h * s.w));
     }
     TLK_METHOD tlk_part b_along(int k) const
     {
-        return tlk_conv_tap_back(s, k / (s.kh * s.kw), k % (s.kh * s.kw));
+        int channels = s.oc / s.groups, taps = s.kh * s.kw;
+        return tlk_conv_tap_back(s, tlk_conv_channel(s.y_nhwc, channels, taps, k),
+                                 tlk_conv_tap_of(s.y_nhwc, channels, taps, k));
     }
     TLK_METHOD float b(tlk_part side, tlk_part along) const
     {
         return tlk_conv_dy(s, dy, side, along);
     }
-    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD bool b_fours() const
+    {
+        return s.y_nhwc ? s.oc / s.groups % 4 == 0
+                        : tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0;
+    }
     TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
     {
-        tlk_load4(dy, side.at + along.at + side.h * s.ow + side.w, v);
+        if (tlk_conv_is_pointwise(s)) {
+            const int64_t step = tlk_pixel_step(s.y_nhwc, s.oc);
+            tlk_load4(dy, side.at + along.at + side.h * s.ow * step + side.w * step, v);
+            return;
+        }
+        tlk_part met = tlk_conv_met(s, side, along);
+        tlk_conv_four(dy, met.h >= 0 && met.w >= 0, met.at, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {
-        int p = n / (s.h * s.w), at = n % (s.h * s.w);
-        dx[((int64_t)p * s.ic + group * rows() + m) * (s.h * s.w) + at] = sum;
+        int plane = s.h * s.w;
+        dx[tlk_channel_at(s.x_nhwc, s.ic, plane, n / plane, group * rows() + m) +
+           n % plane * tlk_pixel_step(s.x_nhwc, s.ic)] = sum;
     }
 };
 
@@ -253,45 +340,53 @@ struct tlk_conv_grad_w_job {
     int64_t to; /* where the part begins */
     tlk_ptr<const float> dy, x;
     tlk_ptr<float> dw;
-    static constexpr bool a_by_k = true, b_by_k = true;
     static constexpr int mma_rows = 64;
 
+    TLK_METHOD bool a_by_k() const { return !s.y_nhwc; }
+    TLK_METHOD bool b_by_k() const { return !s.x_nhwc; }
     TLK_METHOD int rows() const { return s.oc / s.groups; }
     TLK_METHOD int columns() const { return s.ic / s.groups * s.kh * s.kw; }
     TLK_METHOD int depth() const { return end - first; }
     TLK_METHOD tlk_part a_side(int m) const
     {
-        return tlk_part{ (int64_t)(group * rows() + m) * (s.oh * s.ow), 0, 0 };
+        return tlk_part{ tlk_channel_at(s.y_nhwc, s.oc, s.oh * s.ow, 0, group * rows() + m), 0, 0 };
     }
     TLK_METHOD tlk_part a_along(int k) const
     {
-        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
-        return tlk_part{ (int64_t)p * s.oc * (s.oh * s.ow) + at, 0, 0 };
+        int plane = s.oh * s.ow, p = (first + k) / plane, at = (first + k) % plane;
+        return tlk_part{ tlk_channel_at(s.y_nhwc, s.oc, plane, p, 0) +
+                             at * tlk_pixel_step(s.y_nhwc, s.oc),
+                         0, 0 };
     }
     TLK_METHOD float a(tlk_part side, tlk_part along) const { return dy[side.at + along.at]; }
-    TLK_METHOD bool a_fours() const { return s.oh * s.ow % 4 == 0; }
+    TLK_METHOD bool a_fours() const
+    {
+        return (s.y_nhwc ? rows() : s.oh * s.ow) % 4 == 0;
+    }
     TLK_METHOD void a_four(tlk_part side, tlk_part along, float *v) const
     {
         tlk_load4(dy, side.at + along.at, v);
     }
     TLK_METHOD tlk_part b_side(int n) const
     {
-        int ic = group * (s.ic / s.groups) + n / (s.kh * s.kw);
-        return tlk_conv_tap(s, ic, n % (s.kh * s.kw));
+        int channels = s.ic / s.groups, taps = s.kh * s.kw;
+        return tlk_conv_tap(s,
+                            group * channels + tlk_conv_channel(s.x_nhwc, channels, taps, n),
+                            tlk_conv_tap_of(s.x_nhwc, channels, taps, n));
     }
     TLK_METHOD tlk_part b_along(int k) const
     {
-        int p = (first + k) / (s.oh * s.ow), at = (first + k) % (s.oh * s.ow);
-        return tlk_conv_window(s, (int64_t)p * s.ic, at / s.ow, at % s.ow);
+        int plane = s.oh * s.ow;
+        return tlk_conv_window(s, (first + k) / plane, 0, (first + k) % plane);
     }
     TLK_METHOD float b(tlk_part side, tlk_part along) const
     {
         return tlk_conv_x(s, x, along, side);
     }
-    TLK_METHOD bool b_fours() const { return tlk_conv_is_pointwise(s) && s.h * s.w % 4 == 0; }
+    TLK_METHOD bool b_fours() const { return tlk_conv_x_in_fours(s); }
     TLK_METHOD void b_four(tlk_part side, tlk_part along, float *v) const
     {
-        tlk_load4(x, side.at + along.at, v);
+        tlk_conv_x4(s, x, along, side, v);
     }
     TLK_METHOD void put(int m, int n, float sum) const
     {

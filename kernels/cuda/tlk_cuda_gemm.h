@@ -9,7 +9,7 @@
  *     tlk_part a_side(int m), a_along(int k);
  *     tlk_part b_side(int n), b_along(int k);
  *     float a(tlk_part side, tlk_part along), b(tlk_part side, tlk_part along);
- *     static constexpr bool a_by_k, b_by_k;  neighbours along k are neighbours in memory
+ *     bool a_by_k(), b_by_k();               neighbours along k are neighbours in memory
  *     void put(int m, int n, float sum);     epilogue and store
  * Block x is the tile's column, block y its row.
  */
@@ -35,13 +35,13 @@ struct tlk_part {
 
 /* Place of this thread's i-th load in a tile: along the side, and in k.  Neighbouring threads
  * take what lies together in memory. */
-template <bool by_k> TLK_DEVICE int tlk_gemm_load_side(int i)
+TLK_DEVICE int tlk_gemm_load_side(bool by_k, int i)
 {
     int t = (int)threadIdx.x;
     return by_k ? t / TLK_GEMM_STEP + i * (TLK_CUDA_THREADS / TLK_GEMM_STEP) : t % TLK_GEMM_TILE;
 }
 
-template <bool by_k> TLK_DEVICE int tlk_gemm_load_k(int i)
+TLK_DEVICE int tlk_gemm_load_k(bool by_k, int i)
 {
     int t = (int)threadIdx.x;
     return by_k ? t % TLK_GEMM_STEP : t / TLK_GEMM_TILE + i * (TLK_CUDA_THREADS / TLK_GEMM_TILE);
@@ -92,12 +92,12 @@ template <class Job> TLK_DEVICE void tlk_cuda_gemm(const Job &job)
     for (int k0 = 0, step = 1; k0 < depth; k0 += TLK_GEMM_STEP, ++step) {
 TLK_UNROLL
         for (int i = 0; i < TLK_GEMM_LOADS; ++i) {
-            int m = tlk_gemm_load_side<Job::a_by_k>(i), k = tlk_gemm_load_k<Job::a_by_k>(i);
+            int m = tlk_gemm_load_side(job.a_by_k(), i), k = tlk_gemm_load_k(job.a_by_k(), i);
             bool inside = m0 + m < rows && k0 + k < depth;
             a[k * TLK_GEMM_ROW + m] =
                 inside ? job.a(job.a_side(m0 + m), job.a_along(k0 + k)) : 0.0f;
-            int n = tlk_gemm_load_side<Job::b_by_k>(i);
-            k = tlk_gemm_load_k<Job::b_by_k>(i);
+            int n = tlk_gemm_load_side(job.b_by_k(), i);
+            k = tlk_gemm_load_k(job.b_by_k(), i);
             inside = n0 + n < columns && k0 + k < depth;
             b[k * TLK_GEMM_ROW + n] =
                 inside ? job.b(job.b_side(n0 + n), job.b_along(k0 + k)) : 0.0f;

@@ -20,7 +20,8 @@ struct tlk_linear_job {
     int64_t pictures;
     tlk_ptr<const float> x, w, bias;
     tlk_ptr<float> y;
-    static constexpr bool a_by_k = true, b_by_k = true;
+    TLK_METHOD bool a_by_k() const { return true; }
+    TLK_METHOD bool b_by_k() const { return true; }
     static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.out; }
@@ -81,7 +82,8 @@ struct tlk_matmul_job {
     int64_t pictures;
     tlk_ptr<const float> left, right;
     tlk_ptr<float> y;
-    static constexpr bool a_by_k = false, b_by_k = true;
+    TLK_METHOD bool a_by_k() const { return false; }
+    TLK_METHOD bool b_by_k() const { return true; }
     static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.cols; }
@@ -137,7 +139,8 @@ struct tlk_linear_grad_x_job {
     int64_t pictures;
     tlk_ptr<const float> dy, w;
     tlk_ptr<float> dx;
-    static constexpr bool a_by_k = false, b_by_k = true;
+    TLK_METHOD bool a_by_k() const { return false; }
+    TLK_METHOD bool b_by_k() const { return true; }
     static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return s.in; }
@@ -189,7 +192,8 @@ template <class Use> struct tlk_linear_grad_w_job {
     int in, out, pictures;
     tlk_ptr<const float> dy, x;
     Use use;
-    static constexpr bool a_by_k = false, b_by_k = false;
+    TLK_METHOD bool a_by_k() const { return false; }
+    TLK_METHOD bool b_by_k() const { return false; }
     static constexpr int mma_rows = 128;
 
     TLK_METHOD int rows() const { return out; }

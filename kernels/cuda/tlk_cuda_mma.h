@@ -11,7 +11,8 @@
  * Beyond tlk_cuda_gemm.h a job says:
  *     static constexpr int mma_rows;            64 where m is short beside n, else 128
  *     bool a_fours(), b_fours();                four neighbours (along k if by_k, else along the
- *                                               side) lie together, aligned, all in or all out
+ *                                               side) lie together, aligned, all in or all out,
+ *                                               of the product as of a padded plane
  *     void a_four(tlk_part side, tlk_part along, float v[4]), b_four(...);
  *
  * Banks.  Shared memory has 32 banks of a word.  A row of a tile (one m or n, sixteen words of k)
@@ -107,7 +108,7 @@ struct tlk_bf16 {
 /* The two operands alike: a side (m or n) and k. */
 template <class Job> struct tlk_mma_left {
     const Job &job;
-    static constexpr bool by_k = Job::a_by_k;
+    TLK_METHOD bool by_k() const { return job.a_by_k(); }
     TLK_METHOD int sides() const { return job.rows(); }
     TLK_METHOD tlk_part side(int m) const { return job.a_side(m); }
     TLK_METHOD tlk_part along(int k) const { return job.a_along(k); }
@@ -121,7 +122,7 @@ template <class Job> struct tlk_mma_left {
 
 template <class Job> struct tlk_mma_right {
     const Job &job;
-    static constexpr bool by_k = Job::b_by_k;
+    TLK_METHOD bool by_k() const { return job.b_by_k(); }
     TLK_METHOD int sides() const { return job.columns(); }
     TLK_METHOD tlk_part side(int n) const { return job.b_side(n); }
     TLK_METHOD tlk_part along(int k) const { return job.b_along(k); }
@@ -264,7 +265,7 @@ TLK_UNROLL
     }
 }
 
-/* One operand of one block: fours() follows from the shape, so one of two branches is left. */
+/* One operand of one block: by_k() and fours() follow from the literal, so one branch is left. */
 template <class Format, int side, class Operand> struct tlk_mma_carrier {
     static constexpr int share = side * Format::step / TLK_CUDA_THREADS;
     typedef tlk_mma_k4<Format> k4;
@@ -279,7 +280,7 @@ template <class Format, int side, class Operand> struct tlk_mma_carrier {
     TLK_METHOD tlk_mma_carrier(const Operand &operand, int first, int depth)
         : o(operand), side0(first), end(depth)
     {
-        if constexpr (Operand::by_k)
+        if (o.by_k())
             o.fours() ? tlk_mma_sides_by<k4, share>(o, side0, sides)
                       : tlk_mma_sides_by<k1, share>(o, side0, sides);
         else
@@ -288,7 +289,7 @@ template <class Format, int side, class Operand> struct tlk_mma_carrier {
     }
     TLK_METHOD void fetch(int k)
     {
-        if constexpr (Operand::by_k)
+        if (o.by_k())
             o.fours() ? tlk_mma_fetch_by<k4, share>(o, sides, side0, k, end, v)
                       : tlk_mma_fetch_by<k1, share>(o, sides, side0, k, end, v);
         else
@@ -297,7 +298,7 @@ template <class Format, int side, class Operand> struct tlk_mma_carrier {
     }
     template <class Shared> TLK_METHOD void store(Shared &to, int first) const
     {
-        if constexpr (Operand::by_k)
+        if (o.by_k())
             o.fours() ? tlk_mma_store_by<k4, Format, share>(to, first, v)
                       : tlk_mma_store_by<k1, Format, share>(to, first, v);
         else

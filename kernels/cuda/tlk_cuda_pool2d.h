@@ -10,7 +10,8 @@
     int64_t batch;                                             \
     int c, h, w, oh, ow;                                       \
     int kh, kw, stride_h, stride_w, dilation_h, dilation_w;    \
-    int pad_top, pad_left, pad_bottom, pad_right
+    int pad_top, pad_left, pad_bottom, pad_right;              \
+    bool nhwc /* x and y, or their gradients, and the positions */
 
 struct tlk_cuda_max_pool2d {
     TLK_CUDA_POOL2D_FIELDS;
@@ -24,15 +25,32 @@ template <class S> TLK_DEVICE int tlk_pool_tap(const S &s, int oh, int ow, int k
     return h >= 0 && h < s.h && w >= 0 && w < s.w ? h * s.w + w : -1;
 }
 
-/* Elements of the result; of an element, the first of its plane in x. */
 template <class S> TLK_DEVICE int64_t tlk_pool_results(const S &s, int64_t n)
 {
     return tlk_cuda_pictures(s.batch, n) * s.c * s.oh * s.ow;
 }
 
-template <class S> TLK_DEVICE int64_t tlk_pool_plane(const S &s, int64_t i)
+/* Element i of planes of `pixels`: its pixel, and where its channel begins in planes of `others`. */
+template <class S> TLK_DEVICE int tlk_pool_pixel(const S &s, int64_t i, int pixels)
 {
-    return i / (s.oh * s.ow) * (s.h * s.w);
+    return (int)tlk_pixel_of(s.nhwc, s.c, pixels, i);
+}
+
+template <class S> TLK_DEVICE int64_t tlk_pool_plane(const S &s, int64_t i, int pixels, int others)
+{
+    return s.nhwc ? i / s.c / pixels * others * s.c + i % s.c : i / pixels * others;
+}
+
+/* Pixel `at` of the plane of x in which the windows of result i lie. */
+template <class S> TLK_DEVICE int64_t tlk_pool_in_x(const S &s, int64_t i, int at)
+{
+    return tlk_pool_plane(s, i, s.oh * s.ow, s.h * s.w) + at * tlk_pixel_step(s.nhwc, s.c);
+}
+
+/* Window `at` of the plane of results for which element i of x counts. */
+template <class S> TLK_DEVICE int64_t tlk_pool_in_y(const S &s, int64_t i, int at)
+{
+    return tlk_pool_plane(s, i, s.h * s.w, s.oh * s.ow) + at * tlk_pixel_step(s.nhwc, s.c);
 }
 
 TLK_DEVICE void tlk_cuda_max_pool2d_run(const tlk_cuda_max_pool2d &s, const tlk_cuda_frame &f,
@@ -41,13 +59,13 @@ TLK_DEVICE void tlk_cuda_max_pool2d_run(const tlk_cuda_max_pool2d &s, const tlk_
     int64_t i = tlk_cuda_index();
     if (i >= tlk_pool_results(s, f.n))
         return;
-    int in = (int)(i % (s.oh * s.ow));
+    int in = tlk_pool_pixel(s, i, s.oh * s.ow);
     float largest = -INFINITY;
     for (int k = 0; k < s.kh * s.kw; ++k) {
         int at = tlk_pool_tap(s, in / s.ow, in % s.ow, k);
         if (at < 0)
             continue;
-        float v = x[tlk_pool_plane(s, i) + at];
+        float v = x[tlk_pool_in_x(s, i, at)];
         if (v > largest || v != v)
             largest = v;
     }
@@ -73,12 +91,12 @@ TLK_DEVICE void tlk_cuda_avg_pool2d_run(const tlk_cuda_avg_pool2d &s, const tlk_
     int64_t i = tlk_cuda_index();
     if (i >= tlk_pool_results(s, f.n))
         return;
-    int in = (int)(i % (s.oh * s.ow)), taps = 0;
+    int in = tlk_pool_pixel(s, i, s.oh * s.ow), taps = 0;
     float sum = 0;
     for (int k = 0; k < s.kh * s.kw; ++k) {
         int at = tlk_pool_tap(s, in / s.ow, in % s.ow, k);
         if (at >= 0)
-            sum += x[tlk_pool_plane(s, i) + at];
+            sum += x[tlk_pool_in_x(s, i, at)];
         taps += at >= 0 || tlk_pool_counts(s, in / s.ow, in % s.ow, k);
     }
     y[i] = sum / taps;
@@ -100,13 +118,13 @@ TLK_DEVICE void tlk_cuda_max_pool2d_positions_run(const tlk_cuda_max_pool2d_posi
     int64_t i = tlk_cuda_index();
     if (i >= tlk_pool_results(s, f.n))
         return;
-    int in = (int)(i % (s.oh * s.ow)), found = -1;
+    int in = tlk_pool_pixel(s, i, s.oh * s.ow), found = -1;
     float largest = 0;
     for (int k = 0; k < s.kh * s.kw; ++k) {
         int at = tlk_pool_tap(s, in / s.ow, in % s.ow, k);
         if (at < 0)
             continue;
-        float v = x[tlk_pool_plane(s, i) + at];
+        float v = x[tlk_pool_in_x(s, i, at)];
         if (found < 0 || v > largest || v != v) {
             largest = v;
             found = k;
@@ -139,15 +157,15 @@ TLK_DEVICE void tlk_cuda_max_pool2d_grad_run(const tlk_cuda_max_pool2d_grad &s,
                                              const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                              tlk_ptr<T> positions, tlk_ptr<float> dx)
 {
-    int64_t i = tlk_cuda_index(), plane = i / (s.h * s.w) * (s.oh * s.ow);
+    int64_t i = tlk_cuda_index();
     if (i >= tlk_cuda_pictures(s.batch, f.n) * s.c * s.h * s.w)
         return;
-    int in = (int)(i % (s.h * s.w));
+    int in = tlk_pool_pixel(s, i, s.h * s.w);
     float sum = 0;
     for (int k = s.kh * s.kw - 1; k >= 0; --k) { /* the windows in their order */
         int at = tlk_pool_window_of(s, in / s.w, in % s.w, k);
-        if (at >= 0 && (int)positions[plane + at] == k)
-            sum += dy[plane + at];
+        if (at >= 0 && (int)positions[tlk_pool_in_y(s, i, at)] == k)
+            sum += dy[tlk_pool_in_y(s, i, at)];
     }
     dx[i] = sum;
 }
@@ -170,15 +188,15 @@ TLK_DEVICE void tlk_cuda_avg_pool2d_grad_run(const tlk_cuda_avg_pool2d_grad &s,
                                              const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                              tlk_ptr<float> dx)
 {
-    int64_t i = tlk_cuda_index(), plane = i / (s.h * s.w) * (s.oh * s.ow);
+    int64_t i = tlk_cuda_index();
     if (i >= tlk_cuda_pictures(s.batch, f.n) * s.c * s.h * s.w)
         return;
-    int in = (int)(i % (s.h * s.w));
+    int in = tlk_pool_pixel(s, i, s.h * s.w);
     float sum = 0;
     for (int k = s.kh * s.kw - 1; k >= 0; --k) {
         int at = tlk_pool_window_of(s, in / s.w, in % s.w, k);
         if (at >= 0)
-            sum += dy[plane + at] / tlk_cuda_avg_taps(s, at / s.ow, at % s.ow);
+            sum += dy[tlk_pool_in_y(s, i, at)] / tlk_cuda_avg_taps(s, at / s.ow, at % s.ow);
     }
     dx[i] = sum;
 }

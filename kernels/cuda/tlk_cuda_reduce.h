@@ -98,6 +98,7 @@ struct tlk_cuda_bias_grad {
     int64_t batch;
     int out;
     int64_t plane; /* 1 for a linear layer's */
+    bool nhwc;
 };
 
 TLK_DEVICE void tlk_cuda_bias_grad_run(const tlk_cuda_bias_grad &s, const tlk_cuda_frame &f,
@@ -106,7 +107,8 @@ TLK_DEVICE void tlk_cuda_bias_grad_run(const tlk_cuda_bias_grad &s, const tlk_cu
     int64_t count = tlk_cuda_pictures(s.batch, f.n) * s.plane;
     float sum = 0;
     for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS)
-        sum += dy[(i / s.plane * s.out + blockIdx.x) * s.plane + i % s.plane];
+        sum += dy[s.nhwc ? i * s.out + blockIdx.x
+                         : (i / s.plane * s.out + blockIdx.x) * s.plane + i % s.plane];
     sum = tlk_cuda_sum(sum);
     if (threadIdx.x == 0)
         db[blockIdx.x] = sum;

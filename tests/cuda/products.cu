@@ -6,8 +6,8 @@
  *
  * That no lanes meet in a bank of shared memory, as the kernels' comments say, is counted as well.
  *
- * The three products of a layer are one list of triples x, w, y; a linear layer is a convolution of
- * one pixel.  Built by test_cuda.py as C++.
+ * The three products of a layer are one list of triples x, w, y, which say where its planes lie, in
+ * NCHW or NHWC; a linear layer is a convolution of one pixel.  Built by test_cuda.py as C++.
  */
 #include "tlk_cuda_mma_kernels.h"
 
@@ -15,15 +15,23 @@
 
 typedef std::vector<float> floats;
 enum { PICTURES = 3 };
+enum { X_NHWC = 1, Y_NHWC = 2, NHWC = X_NHWC | Y_NHWC };
 
 struct layer {
     int ic, h, w, oc, kernel, groups, stride, pad;
+    int nhwc = 0;
     constexpr int oh() const { return (h + 2 * pad - kernel) / stride + 1; }
     constexpr int ow() const { return (w + 2 * pad - kernel) / stride + 1; }
     constexpr int x_elems() const { return PICTURES * ic * h * w; }
     constexpr int w_elems() const { return oc * (ic / groups) * kernel * kernel; }
     constexpr int y_elems() const { return PICTURES * oc * oh() * ow(); }
 };
+
+/* Of channel `c` and pixel `at` of picture `p`. */
+static int place(bool nhwc, int channels, int pixels, int p, int c, int at)
+{
+    return nhwc ? (p * pixels + at) * channels + c : (p * channels + c) * pixels + at;
+}
 
 /* use(x, w, y): places of three numbers: each product multiplies two of them into the third. */
 template <class Use> static void each_triple(const layer &l, Use use)
@@ -33,14 +41,14 @@ template <class Use> static void each_triple(const layer &l, Use use)
         for (int oc = 0; oc < l.oc; ++oc)
             for (int at = 0; at < l.oh() * l.ow(); ++at)
                 for (int k = 0; k < in * l.kernel * l.kernel; ++k) {
-                    int ic = oc / out * in + k / (l.kernel * l.kernel);
-                    int kh = k / l.kernel % l.kernel, kw = k % l.kernel;
-                    int h = at / l.ow() * l.stride - l.pad + kh;
-                    int w = at % l.ow() * l.stride - l.pad + kw;
+                    int c = k / (l.kernel * l.kernel), tap = k % (l.kernel * l.kernel);
+                    int h = at / l.ow() * l.stride - l.pad + tap / l.kernel;
+                    int w = at % l.ow() * l.stride - l.pad + tap % l.kernel;
                     if (h >= 0 && h < l.h && w >= 0 && w < l.w)
-                        use(((p * l.ic + ic) * l.h + h) * l.w + w,
-                            oc * in * l.kernel * l.kernel + k,
-                            (p * l.oc + oc) * l.oh() * l.ow() + at);
+                        use(place(l.nhwc & X_NHWC, l.ic, l.h * l.w, p, oc / out * in + c,
+                                  h * l.w + w),
+                            place(l.nhwc & X_NHWC, in, l.kernel * l.kernel, oc, c, tap),
+                            place(l.nhwc & Y_NHWC, l.oc, l.oh() * l.ow(), p, oc, at));
                 }
 }
 
@@ -75,6 +83,7 @@ template <layer L, class S> static constexpr S conv_literal()
     s.kh = s.kw = L.kernel, s.groups = L.groups;
     s.stride_h = s.stride_w = L.stride, s.dilation_h = s.dilation_w = 1;
     s.pad_top = s.pad_left = L.pad;
+    s.x_nhwc = L.nhwc & X_NHWC, s.y_nhwc = L.nhwc & Y_NHWC;
     return s;
 }
 
@@ -224,9 +233,10 @@ static void run(const char *name, const format &fmt, const layer &l, int which, 
     }
     /* Were operands not rounded, both runs would be as exact. */
     bool fine = !found && share[0] <= 1 && share[1] <= 1 && at_no_roundoff > 4 * share[1];
-    printf("%s %s %s %dx%dx%d to %d, kernel %d: %.2f of the bound, %.2f on rounded operands%s%s\n",
-           fine ? "ok" : "WRONG", fmt.name, name, l.ic, l.h, l.w, l.oc, l.kernel, share[0],
-           share[1], found ? " " : "", found ? found : "");
+    static const char *const layouts[] = { "", ", x in NHWC", ", y in NHWC", ", NHWC" };
+    printf("%s %s %s %dx%dx%d to %d, kernel %d%s: %.2f of the bound, %.2f on rounded operands%s%s\n",
+           fine ? "ok" : "WRONG", fmt.name, name, l.ic, l.h, l.w, l.oc, l.kernel, layouts[l.nhwc],
+           share[0], share[1], found ? " " : "", found ? found : "");
     wrong += !fine;
 }
 
@@ -254,6 +264,13 @@ template <class Format> static void all(const format &fmt)
     conv<Format, layer{ 12, 8, 6, 20, 1, 1, 1, 0 }>(fmt); /* four at a time, every operand */
     conv<Format, layer{ 13, 5, 5, 9, 1, 1, 1, 0 }>(fmt);  /* the same, not even */
     conv<Format, layer{ 80, 3, 4, 8, 3, 1, 1, 1 }>(fmt);  /* sums put aside */
+    conv<Format, layer{ 8, 9, 7, 72, 3, 1, 2, 1, NHWC }>(fmt);   /* stride and padding in fours */
+    conv<Format, layer{ 24, 7, 5, 16, 1, 1, 1, 0, NHWC }>(fmt);
+    conv<Format, layer{ 16, 5, 6, 24, 3, 2, 1, 1, NHWC }>(fmt);  /* groups */
+    conv<Format, layer{ 72, 3, 4, 8, 3, 1, 1, 1, NHWC }>(fmt);   /* sums put aside */
+    conv<Format, layer{ 6, 5, 5, 10, 3, 2, 1, 0, NHWC }>(fmt);   /* one word at a time */
+    conv<Format, layer{ 3, 9, 8, 16, 3, 1, 2, 1, Y_NHWC }>(fmt); /* a first layer */
+    conv<Format, layer{ 8, 6, 5, 9, 3, 1, 1, 1, X_NHWC }>(fmt);  /* a last one */
     dense<Format, layer{ 28, 1, 1, 132, 1, 1, 1, 0 }>(fmt);
     dense<Format, layer{ 7, 1, 1, 5, 1, 1, 1, 0 }>(fmt);
     dense<Format, layer{ 1100, 1, 1, 10, 1, 1, 1, 0 }>(fmt);

@@ -103,6 +103,9 @@ static void test_matrix_units(void **state)
         { "%z : f32[n,130] = linear %r, %m", "cuda_tf32_linear", { 1, 0, 64, 2, 1 } },
         { "%z : f32[n,4,4,3] = conv2d %x, %k {groups=4}", "cuda_depthwise", { 48, 0, 256, 1, 1 } },
         { "%z : f32[n,4,6,5] = relu %x", "cuda_act", { 120, 0, 256, 1, 1 } },
+        /* tiles of 32 x 32: 70 channels by 30 pixels, of each picture and of each filter */
+        { "%z : f32[n,70,6,5]{nhwc} = relayout %e", "cuda_relayout", { 3, 0, 1, 1, 1 } },
+        { "%z : f32[70,4,3,3]{nhwc} = relayout %w", "cuda_relayout", { 0, 70, 1, 1, 1 } },
     };
     static const struct row on_bf16[] = {
         { "%z : f32[n,130] = linear %r, %m", "cuda_bf16_linear", { 1, 0, 64, 2, 1 } },

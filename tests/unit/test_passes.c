@@ -110,7 +110,10 @@ static void set_option(setup *s, const char *name, const char *value)
     else if (strcmp(name, "--batch") == 0)
         o->batch = strtol(value, NULL, 10);
     else if (strcmp(name, "--precision") == 0)
-        o->precision = strcmp(value, "fp64") == 0 ? TLC_PRECISION_FP64 : TLC_PRECISION_FP32;
+        o->precision = strcmp(value, "fp64") == 0   ? TLC_PRECISION_FP64
+                       : strcmp(value, "tf32") == 0 ? TLC_PRECISION_TF32
+                       : strcmp(value, "bf16") == 0 ? TLC_PRECISION_BF16
+                                                    : TLC_PRECISION_FP32;
     else
         fail_msg("unknown option %s", name);
 }
