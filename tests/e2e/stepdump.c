@@ -2,10 +2,11 @@
  *
  *     stepdump WEIGHTS N OUT [weighted]       weighted: every class has a weight of its own
  *
- * OUT: losses, logits and every trained or moving tensor after a step at rate 1, as floats one
- * after another; two targets' files are compared.
+ * OUT: losses, logits and every trained or moving tensor after a step at rate 1, in logical order,
+ * as floats one after another; two targets' files are compared.
  */
 #include "tlr_model.h"
+#include "tlr_pack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,17 @@ static const double *class_weights(const tlr_model *m)
     return w;
 }
 
+static void write_tensor(const tlr_tensor *t, const char *vars, FILE *out)
+{
+    size_t bytes = (size_t)(tlr_tensor_elems(t) * tlr_type_bytes(t->type));
+    void *logical = malloc(bytes);
+    if (!logical)
+        exit(2);
+    tlr_unpack(t, vars + t->offset, logical);
+    fwrite(logical, 1, bytes, out);
+    free(logical);
+}
+
 int main(int argc, char **argv)
 {
     const tlr_model *m = tlr_the_model;
@@ -113,6 +125,6 @@ int main(int argc, char **argv)
                (size_t)(m->step.out[i].elems * f.n), out);
     for (int i = 0; out && i < m->n_tensors; ++i)
         if (m->tensors[i].kind == TLR_PARAM)
-            fwrite(f.vars + m->tensors[i].offset, 1, (size_t)m->tensors[i].bytes, out);
+            write_tensor(&m->tensors[i], f.vars, out);
     return out && fclose(out) == 0 ? 0 : 2;
 }

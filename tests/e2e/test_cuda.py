@@ -6,6 +6,7 @@ Arguments: cases of test_gradients.py to try alone."""
 import json
 import os
 import random
+import re
 import shutil
 import sys
 
@@ -27,6 +28,37 @@ PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %
           ("parts_one", (4, 16, 13), (6, 16, 13), "PARAM:w:6,2,1,1 %z = conv2d %a, %w {groups=2}")]
 PRODUCTS = ["conv2d", "conv2d_stride", "conv2d_groups", "conv2d_dilation", "conv2d_one", "conv2d_frozen", "linear", "matmul", "residual"]
 SHORT_PRODUCTS = {"tf32": ["conv2d_groups"], "bf16": ["residual"]}
+# What may stand between convolutions of eight channels and more, so that all lies in NHWC: name, picture, %z, operations.  The picture
+# is laid out anew once in @step and once in @head, the gradient of what is flattened once; a mean over planes takes NHWC.
+CHAINS = [
+    ("chain", (8, 9, 7), (24,), "PARAM:w1:16,8,3,3 PARAM:b1:16 %c1 : f32[n,16,9,7] = conv2d %a, %w1, %b1 {pad=[1,1,1,1]} "
+     "%r1 : f32[n,16,9,7] = relu %c1 %p1 : f32[n,16,5,4] = max_pool2d %r1 {kernel=[3,3], stride=[2,2], pad=[1,1,1,1]} "
+     "PARAM:w2:16,16,3,3 NORM:bn:16 %c2 : f32[n,16,5,4] = conv2d %p1, %w2 {pad=[1,1,1,1]} "
+     "%n2 : f32[n,16,5,4] = batch_norm %c2, %bn.weight, %bn.bias, %bn.mean, %bn.var %s2 : f32[n,16,5,4] = add %n2, %p1 "
+     "%r2 : f32[n,16,5,4] = relu %s2 PARAM:w3:24,16,1,1 %c3 : f32[n,24,3,2] = conv2d %r2, %w3 {stride=[2,2]} "
+     "%z = reduce_mean %c3 {axes=[2,3], keepdims=false}", 2),
+    ("chain_depthwise", (3, 9, 8), (8, 2, 2), "PARAM:w1:8,3,3,3 %c1 : f32[n,8,5,4] = conv2d %a, %w1 {stride=[2,2], pad=[1,1,1,1]} "
+     "%r1 : f32[n,8,5,4] = clip %c1 {lo=0, hi=0.7} PARAM:w2:16,1,5,5 PARAM:b2:16 %c2 : f32[n,16,5,4] = conv2d %r1, %w2, %b2 "
+     "{groups=8, pad=[2,2,2,2]} %r2 : f32[n,16,5,4] = clip %c2 {lo=-0.2, hi=0.9} PARAM:w3:8,16,1,1 %c3 : f32[n,8,5,4] = conv2d %r2, %w3 "
+     "%z = avg_pool2d %c3 {kernel=[3,2], stride=[2,2], pad=[0,0,0,0]}", 1),
+    ("chain_excite", (8, 4, 5), (16,), "PARAM:w1:16,8,1,1 %c1 : f32[n,16,4,5] = conv2d %a, %w1 %m : f32[n,16,1,1] = reduce_mean %c1 {axes=[2,3]} "
+     "PARAM:w2:16,16,1,1 %e : f32[n,16,1,1] = conv2d %m, %w2 %s : f32[n,16,1,1] = sigmoid %e %g : f32[n,16,4,5] = mul %c1, %s "
+     "PARAM:k:16,1,1 %h : f32[n,16,4,5] = mul %g, %k PARAM:w3:16,16,3,3 %c3 : f32[n,16,4,5] = conv2d %h, %w3 {pad=[1,1,1,1]} "
+     "%t : f32[n,16,4,5] = hard_swish %c3 %z = reduce_mean %t {axes=[2,3], keepdims=false}", 2),
+    ("chain_branches", (8, 6, 5), (15,), "PARAM:w1:8,8,1,1 %c1 : f32[n,8,6,5] = conv2d %a, %w1 PARAM:w2:16,8,3,3 "
+     "%q : f32[n,8,8,8] = pad %c1 {pads=[0,0,0,1,0,0,2,2]} %c2 : f32[n,16,6,6] = conv2d %q, %w2 "
+     "%u : f32[n,8,6,5] = slice %c2 {starts=[0,1,0,5], ends=[n,16,6,0], steps=[1,2,1,-1]} %j : f32[n,24,6,5] = concat %c1, %u, %a {axis=1} "
+     "PARAM:w3:15,8,2,2 %c3 : f32[n,15,5,4] = conv2d %j, %w3 {groups=3} %z = reduce_mean %c3 {axes=[2,3], keepdims=false}", 2),
+    ("chain_frozen", (8, 5, 6), (9,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 NORM:bn:16 "
+     "%n1 : f32[n,16,3,4] = batch_norm %c1, %bn.weight, %bn.bias, %bn.mean, %bn.var %r1 : f32[n,16,3,4] = tanh %n1 PARAM:w2:9,16,3,3 "
+     "%c2 : f32[n,9,3,4] = conv2d %r1, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
+    ("chain_stats", (8, 5, 6), (8,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 FIXED:bn:16 "
+     "%n1 : f32[n,16,3,4] = batch_norm %c1, %bn.weight, %bn.bias, %bn.mean, %bn.var %r1 : f32[n,16,3,4] = tanh %n1 PARAM:w2:8,16,3,3 "
+     "%c2 : f32[n,8,3,4] = conv2d %r1, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
+    ("chain_parts", (8, 16, 13), (8,), "PARAM:w1:8,8,3,3 %c1 : f32[n,8,16,13] = conv2d %a, %w1 {pad=[1,1,1,1]} %r1 : f32[n,8,16,13] = relu %c1 "
+     "PARAM:w2:8,8,1,1 %c2 : f32[n,8,16,13] = conv2d %r1, %w2 %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
+]
+SHORT_CHAINS = {"chain": ("tf32", 3), "chain_depthwise": ("bf16", 1)}   # precision, pictures
 ARCHITECTURES = [75, 80, 86, 89, 90]
 PARTS = ("kernels", "kernels/ref", "kernels/cpu", "kernels/cuda", "runtime/infer", "runtime/base", "runtime/cuda")
 ALLOWED = 1e-5
@@ -70,7 +102,7 @@ def under_emulation(name):
 
 def device_sources(folder):
     place = os.path.join(folder, "src/runtime/cuda")
-    return [os.path.join(folder, "src/runtime/infer/tlr_pack.c")] + [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
+    return [os.path.join(place, f) for f in os.listdir(place) if f.endswith(".c")]
 
 
 def dump(source, name, n, target, *options, weighted=()):
@@ -81,24 +113,34 @@ def dump(source, name, n, target, *options, weighted=()):
     device = [f"{folder}/model_cpu.c", *device_sources(folder)] if target == "cuda" else []
     program, out = os.path.join(folder, "stepdump"), os.path.join(folder, "step.bin")
     run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", *includes(folder), f"{folder}/model.c",
-        f"{folder}/src/the_model.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
+        f"{folder}/src/the_model.c", f"{folder}/src/runtime/infer/tlr_pack.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
     run(program, f"{folder}/weights.bin", n, out, *weighted)
     return np.fromfile(out, np.float32)
 
 
-def step_of(case, precision="fp32"):
+def step_of(case, precision="fp32", n=3):
     """One operator, forward and backward, beside the reference's; rounded operands show, and no more than they must."""
     name, shape, z, ops = case
     source = os.path.join(WORK, "cuda.tir")
     random.seed(name)
     with open(source, "w") as f:
         f.write(test_gradients.text(shape, z, ops))
-    policy = name.split("_")[-1] if name in ("batch_norm_frozen", "batch_norm_stats") else "train"
-    want, got = (dump(source, f"cuda_step_{t}", 3, t, "--bn", policy, "--precision", p) for t, p in (("ref", "fp32"), ("cuda", precision)))
+    policy = name.split("_")[-1] if name.endswith(("norm_frozen", "norm_stats", "chain_frozen", "chain_stats")) else "train"
+    want, got = (dump(source, f"cuda_step_{t}", n, t, "--bn", policy, "--precision", p) for t, p in (("ref", "fp32"), ("cuda", precision)))
     off = float(np.max(np.abs(got - want))) / max(1.0, float(np.max(np.abs(want)))) if got.shape == want.shape else np.inf
     allowed = ALLOWED_ROUNDED.get(precision, ALLOWED)
     check(off <= allowed and (precision == "fp32" or off > ALLOWED),
           f"{name}: a step in {precision} is off by {off:.1e} of the largest, allowed {allowed:.0e}")
+
+
+def chain(case, precision, n=3):
+    """A step through a chain in NHWC, and no more relayouts than at its ends."""
+    *case, relayouts = case
+    step_of(case, precision, n)
+    text = open(f"{WORK}/cuda_step_cuda/model.cu").read()
+    found = re.findall(r"^/\* %\S+ : (\S+) = relayout ", text, re.M)
+    check(len(found) == relayouts and ".x_nhwc = true" in text and ".y_nhwc = true" in text,
+          f"{case[0]}: {relayouts} values are laid out anew: {', '.join(found)}")
 
 
 def declined(case):
@@ -214,7 +256,7 @@ def by_nvrtc(folder, architectures):
     shutil.rmtree(cache, ignore_errors=True)
     os.makedirs(cache)
     run("cc", "-std=gnu11", "-O0", *includes(folder), f"{folder}/model.c", f"{folder}/model_cpu.c", f"{folder}/src/the_model.c",
-        *device_sources(folder), os.path.join(CUDA, "nvrtc_check.c"), "-lm", "-o", program)
+        f"{folder}/src/runtime/infer/tlr_pack.c", *device_sources(folder), os.path.join(CUDA, "nvrtc_check.c"), "-lm", "-o", program)
     out = run(program, *(a for a in architectures for _ in range(2)), env=env, code=None).stdout.split("\n")[:-1]
     check(out == [f"{a} {w}" for a in architectures for w in ("compiled", "cached")], f"NVRTC: {', '.join(out)}")
 
@@ -312,6 +354,10 @@ if __name__ == "__main__":
             if case[0] in (sys.argv[1:] or [case[0]]):
                 step_of(case, precision)
                 check("conv2d_grad_w_parts" in open(f"{WORK}/cuda_step_cuda/model.cu").read(), f"{case[0]}: the sum is cut")
+    for case in CHAINS:
+        if case[0] in (sys.argv[1:] or (SHORT_CHAINS if not LONG else [c[0] for c in CHAINS])):
+            for precision, n in (("tf32", 3), ("bf16", 1)) if LONG or sys.argv[1:] else (SHORT_CHAINS[case[0]],):
+                chain(case, precision, n)
     for case in test_gradients.CASES:
         if case[0] in HOST_ALONE and not sys.argv[1:]:
             declined(case)

@@ -16,6 +16,15 @@ EPOCHS = 4
 DATA = f"{WORK}/cuda_run_x.npy,{WORK}/cuda_run_y.npy"
 
 
+def values_of(net, path):
+    """Random initial values of a network, as its text asks for them."""
+    random = np.random.default_rng(1)
+    np.concatenate([np.full(shape, name.endswith("running_var")) if "running" in name else
+                    np.full(shape, 1) if name.startswith("bn") and name.endswith("weight") else
+                    random.standard_normal(shape).ravel() * (2 / max(1, np.prod(shape[1:]))) ** 0.5
+                    for name, shape in ((name, tuple(shape)) for name, shape in net.index)]).astype(np.float32).tofile(path)
+
+
 def network():
     """What each target lays out and computes in its own way: a frozen stem, a 3x3 layer of stride 1 (Winograd's on
     the CPU), a batch norm, dropout, a linear layer.  Values from a file."""
@@ -27,11 +36,21 @@ def network():
     x = n.dropout(n.flatten(x), 0.25)
     with open(path, "w") as f:
         f.write(n.text(n.linear(x, "fc", 3)))
-    random = np.random.default_rng(1)
-    np.concatenate([np.full(shape, name.endswith("running_var")) if "running" in name else
-                    np.full(shape, 1) if name == "bn.weight" else
-                    random.standard_normal(shape).ravel() * (2 / max(1, np.prod(shape[1:]))) ** 0.5
-                    for name, shape in ((name, tuple(shape)) for name, shape in n.index)]).astype(np.float32).tofile(values)
+    values_of(n, values)
+    return path
+
+
+def residual_network():
+    """Convolution, batch norm, pool and residual in NHWC on matrix units."""
+    path = os.path.join(WORK, "cuda_run_residual.tir")
+    n = nets.Net("residual", (3, 16, 16), values="cuda_run_residual.bin")
+    x = n.max_pool(n.relu(n.norm(n.conv("x", "stem", 16, 3, pad=1, bias=False), "bn0")), 3, 2, 1)
+    y = n.norm(n.conv(x, "conv", 16, 3, pad=1, bias=False), "bn1")
+    x = n.relu(n.conv(n.relu(n.sum(y, x)), "wide", 24, 3, stride=2))
+    x = n.add([24], "reduce_mean", x, axes=[2, 3], keepdims="false")
+    with open(path, "w") as f:
+        f.write(n.text(n.linear(x, "fc", 3)))
+    values_of(n, os.path.join(WORK, "cuda_run_residual.bin"))
     return path
 
 
@@ -89,6 +108,26 @@ def interchange(folders):
     check("run of another model" in p.stderr, f"another network: {p.stderr.strip()}")
     p = train(folder_of(os.path.join(WORK, "cuda_run.tir"), "cpu", "--label-smoothing", 0.1), out, "--resume", code=5)
     check("run of another model" in p.stderr, f"other options: {p.stderr.strip()}")
+
+
+def rounded():
+    """Runs on matrix units, with values and weights in NHWC, beside the CPU's; gone on with there and back."""
+    options = ["--batch", 8, "--optimizer", "sgd"]
+    source = residual_network()
+    cpu = compiled(source, "cuda_run_residual_cpu", "--target", "cpu", *options)
+    want, _, _ = train_over("rounded_cpu", *[cpu] * EPOCHS)
+    for precision in ("tf32", "bf16") if LONG else ("tf32",):
+        folder = compiled(source, f"cuda_run_residual_{precision}", "--target", "cuda", "--precision", precision, *options)
+        with open(os.path.join(folder, "model.cu")) as f:
+            text = f.read()
+        check("[16,16,3,3]{nhwc}" in text and "relayout" not in text, f"{precision}: weights in NHWC, no value is laid out anew")
+        identities({"cpu": cpu, precision: folder})
+        for name, over in (("", [folder] * EPOCHS), ("_both", [folder, cpu, folder, cpu])):
+            got, _, out = train_over(precision + name, *over)
+            off, allowed = np.max(np.abs(got - want) / want), test_cuda.ALLOWED_ROUNDED[precision]
+            check(1e-6 < off <= allowed, f"{precision}{name}: losses of {EPOCHS} epochs are off by {off:.1e}, allowed {allowed:.0e}")
+        accuracy = [json.loads(run(f"{f}/trainer", "eval", "--data", DATA, "--run", out, "--json").stdout)["accuracy"] for f in (cpu, folder)]
+        check(accuracy[0] == accuracy[1], f"{precision}: eval of the run by both: {accuracy}")
 
 
 def fresh(name):
@@ -237,6 +276,7 @@ if __name__ == "__main__":
     folders = {target: folder_of(source, target) for target in ("cpu", "cuda")}
     identities(folders)
     interchange(folders)
+    rounded()
     folders["cpu"] = folder_of(source, "cpu") # as it was: the last of them smoothed labels
     devices(folders)
     misuse()
