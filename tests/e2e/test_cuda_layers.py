@@ -3,7 +3,8 @@
 A layer is an operator with its attributes, operands and kernel, as the last pass of `tlc compile` leaves it.  Small are
 its channels, divided by a common divisor so that their ratio stays, and the picture's sides, which keep the remainder
 by the stride.  Layers of one small form are one; sixteen lie side by side in a network, each over its own part of the input.
-TLC_LONG=1: all of them; otherwise a sample of each operator.  Arguments: exports to take."""
+In fp32; with precisions among the arguments in those, where convolutions have relayouts around them.
+TLC_LONG=1: all of them in fp32, the sample's exports in tf32; otherwise a sample of each operator.  Arguments: exports to take."""
 import math
 import os
 import re
@@ -22,7 +23,7 @@ SAMPLE_SIZE = 16
 PICTURES = 3
 IN_A_NETWORK = 16
 LEAST_CHANNELS = 65   # over a product's tile of 64, where the network has so many: its edges are crossed
-ALLOWED = 1e-5
+ALLOWED = {"fp32": 1e-5, **test_cuda.ALLOWED_ROUNDED}
 
 STATEMENT = re.compile(r"^  (%\S+) : (\S+) = (\w+) ([^{;]*?)(?: \{(.*)\})?(?: ; .*)?$")
 TYPED = re.compile(r'(%[^\s,()]+) ?: f32\[([n\d,]+)\]')
@@ -35,11 +36,11 @@ def shape_of(text):
     return tuple(d if d == "n" else int(d) for d in text.split(","))
 
 
-def compile_cuda(source, name):
+def compile_cuda(source, name, precision):
     """The IR after the last pass, and the kernels of model.cu in order."""
     folder = os.path.join(WORK, name)
     shutil.rmtree(folder, ignore_errors=True)
-    text = run(TLC, "compile", source, "-o", folder, "--target", "cuda", "--dump-after", "assign_layouts", "-q").stdout
+    text = run(TLC, "compile", source, "-o", folder, "--target", "cuda", "--precision", precision, "--dump-after", "assign_layouts", "-q").stdout
     with open(os.path.join(folder, "model.cu")) as f:
         return folder, text, re.findall(r"constexpr tlk_(\w+) s =", f.read())
 
@@ -52,7 +53,9 @@ def layers_of(text, kernels):
         m = STATEMENT.match(line)
         if m and m.group(3) not in ("flatten", "reshape"):
             operands = [None if o == "_" else shapes[o] for o in m.group(4).split(", ")]
-            yield m.group(3), dict(ATTRIBUTE.findall(m.group(5) or "")), operands, next(kernels)
+            made = m.group(3), dict(ATTRIBUTE.findall(m.group(5) or "")), operands, next(kernels)
+            if m.group(3) != "relayout":
+                yield made
     check(next(kernels, None) is None, "every kernel of model.cu has its line of IR")
 
 
@@ -178,7 +181,7 @@ def outputs(folder, x):
     return np.load(out)
 
 
-def compare(layers, number):
+def compare(layers, number, precision):
     """Compile, run and compare one network of layers."""
     rng = np.random.default_rng(number)
     source, x = os.path.join(WORK, "layers.tir"), os.path.join(WORK, "layers_x.npy")
@@ -186,7 +189,7 @@ def compare(layers, number):
         text, n = network(layers, rng, weights)
         f.write(text)
     np.save(x, rng.standard_normal((PICTURES, n)).astype(np.float32))
-    folder, ir, kernels = compile_cuda(source, "layers_cuda")
+    folder, ir, kernels = compile_cuda(source, "layers_cuda", precision)
     made = list(layers_of(ir, kernels))
     kept = [layer for layer in layers if layer.wanted in made]
     check(len(kept) == len(layers), f"network {number}: its {len(layers)} layers stand in model.cu as in the export's: "
@@ -199,15 +202,15 @@ def compare(layers, number):
         a, b = (v[:, at:at + elems(layer.y)] for v in (got, want))
         at += elems(layer.y)
         off = np.abs(a - b).max() / np.abs(b).max()
-        check(off <= ALLOWED, f"{layer}: off by {off:.1e} of the largest, allowed {ALLOWED:.0e}")
+        check(off <= ALLOWED[precision], f"{layer}: off by {off:.1e} of the largest, allowed {ALLOWED[precision]:.0e}")
 
 
 # --- all of them --------------------------------------------------------------------------------
 
-def distinct(exports):
+def distinct(exports, precision):
     layers = {}
     for export in exports:
-        folder, text, kernels = compile_cuda(model(export + ".onnx"), "layers_export")
+        folder, text, kernels = compile_cuda(model(export + ".onnx"), "layers_export", precision)
         shutil.rmtree(folder)
         count = len(layers)
         for found in layers_of(text, kernels):
@@ -234,9 +237,11 @@ if __name__ == "__main__":
         sys.exit(77)
     test_cuda.libraries()
     test_cuda.with_device()
-    layers = distinct(sys.argv[1:] or (EXPORTS if LONG else SAMPLE))
-    if not LONG and not sys.argv[1:]:
-        layers = sample(layers)
-    for number, at in enumerate(range(0, len(layers), IN_A_NETWORK)):
-        compare(layers[at:at + IN_A_NETWORK], number)
+    asked = [a for a in sys.argv[1:] if a not in ALLOWED]
+    for precision in [a for a in sys.argv[1:] if a in ALLOWED] or (["fp32", "tf32"] if LONG else ["fp32"]):
+        layers = distinct(asked or (EXPORTS if LONG and precision == "fp32" else SAMPLE), precision)
+        if not LONG and not asked:
+            layers = sample(layers)
+        for number, at in enumerate(range(0, len(layers), IN_A_NETWORK)):
+            compare(layers[at:at + IN_A_NETWORK], number, precision)
     finish()
