@@ -88,6 +88,11 @@ def by_nvcc():
     models = os.path.dirname([model(n + ".onnx") for n in (cuda_sweep.EXPORTS if LONG else names)][0])
     out = bench("cuda_sweep.py", models, *names).stdout
     check(all(f"| {n} |" in out for n in names), f"nvcc for every architecture: {', '.join(names)}")
+    trained = ["--replace-head", "2", "--unfreeze", "*", "--optimizer", "sgd"]
+    for source, precision, sm in [(model(n + ".onnx"), p, sm) for n in ("resnet18", "efficientnet_lite0") for p in ("tf32", "bf16")
+                                  for sm in ("80", "90")] if LONG else [(MODEL, "bf16", "80")]:
+        out = bench("cuda_registers.py", source, sm, "--", "--precision", precision, *trained).stdout
+        check("| conv2d_grad_x |" in out, f"{os.path.basename(source)} trained in {precision}, sm_{sm}: no warning, no spill in a product")
 
 
 if __name__ == "__main__":
