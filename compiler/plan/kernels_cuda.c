@@ -1,9 +1,9 @@
 /* kernels_cuda.c: the rows of the CUDA kernels: what each serves, and how many blocks it takes.
  *
  * They take the fields of the reference kernels, so a row borrows the reference's literal and its
- * conditions.  What is added is the launch, one of a few shapes, and where convolutions run on matrix
- * units, values in NHWC (kernels_cuda_nhwc.h).  Elements are float; labels and the positions of
- * maxima are the integers that go with them.
+ * conditions.  What is added is the launch, one of a few shapes, and where convolutions run on
+ * matrix units, values in NHWC (kernels_cuda_nhwc.h).  Elements are float; labels and the positions
+ * of maxima are the integers that go with them.
  */
 #include "kernels_cuda_nhwc.h"
 #include "kernels_ref.h"
@@ -312,7 +312,7 @@ CUDA_KERNEL_ALIKE(act, each_result);
 CUDA_KERNEL_ALIKE(act_grad, each_result);
 CUDA_ROW(binary, binary, all_float, each_result, tlc_nhwc_broadcast, NULL);
 CUDA_KERNEL_ALIKE(unary, each_result);
-CUDA_KERNEL(dropout, each_result);
+CUDA_KERNEL_ALIKE(dropout, each_result);
 
 static tlc_launch along_axis(const tlc_node *n)
 {
@@ -338,7 +338,8 @@ CUDA_ROW(cross_entropy_grad, cross_entropy_grad, first_float, over_classes, plai
 
 CUDA_KERNEL_ALIKE(max_pool2d, each_result);
 CUDA_KERNEL_ALIKE(avg_pool2d, each_result);
-CUDA_ROW(max_pool2d_positions, max_pool2d_positions, first_float, each_result, tlc_nhwc_alike, NULL);
+CUDA_ROW(max_pool2d_positions, max_pool2d_positions, first_float, each_result, tlc_nhwc_alike,
+         NULL);
 CUDA_ROW(max_pool2d_grad, max_pool2d_grad, first_float, each_result, tlc_nhwc_of_max_pool2d_grad,
          NULL);
 CUDA_KERNEL_ALIKE(avg_pool2d_grad, each_result);
@@ -378,7 +379,7 @@ static tlc_launch layer_norm_launch(const tlc_node *n)
     return block_a_row(n, product(x->dim + axis, x->rank - axis));
 }
 CUDA_KERNEL(layer_norm, layer_norm_launch);
-CUDA_KERNEL(lrn, each_result);
+CUDA_KERNEL_ALIKE(lrn, each_result);
 
 CUDA_KERNEL_ALIKE(pad, each_result);
 CUDA_KERNEL(transpose, each_result);

@@ -212,7 +212,10 @@ static void dropout_literal(tlc_cwriter *w, const tlc_node *n)
     tlc_w(w, "{ .batch = %" PRId64 ", .elems = %" PRId64 ", .p = ", batch_of(x),
           product(x->dim + 1, x->rank - 1));
     w_number(w, a->p);
-    tlc_w(w, ", .index = %" PRId64 " }", a->index);
+    tlc_w(w, ", .index = %" PRId64, a->index);
+    if (n->in[0]->layout.kind == TLC_NHWC) /* of target cuda, which borrows the literal */
+        tlc_w(w, ", .nhwc_channels = %" PRId64, x->dim[1]);
+    tlc_w(w, " }");
 }
 static bool serves_dropout(const tlc_node *n)
 {

@@ -88,6 +88,8 @@ static void lrn_literal(tlc_cwriter *w, const tlc_node *n)
     w_number(w, "alpha", a->alpha);
     w_number(w, "beta", a->beta);
     w_number(w, "bias", a->bias);
+    if (n->in[0]->layout.kind == TLC_NHWC) /* of target cuda, which borrows the literal */
+        tlc_w(w, ", .nhwc = true");
     tlc_w(w, " }");
 }
 

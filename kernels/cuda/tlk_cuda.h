@@ -76,7 +76,7 @@ TLK_DEVICE int64_t tlk_cuda_index()
     return (int64_t)blockIdx.x * TLK_CUDA_THREADS + threadIdx.x;
 }
 
-/* --- NCHW and NHWC: pictures of `channels` planes of `pixels`, channels first or last ---------- */
+/* --- NCHW and NHWC: pictures of `channels` planes of `pixels`, channels first or last ------- */
 
 /* Where channel `c` of picture `p` begins, and from there on, how far pixels are apart. */
 TLK_DEVICE int64_t tlk_channel_at(bool nhwc, int64_t channels, int64_t pixels, int64_t p, int64_t c)

@@ -11,8 +11,8 @@
  *
  * Channel and tap are one axis too, in the order in which channels lie: channel first where planes
  * are NCHW, tap first where they are NHWC.  A weight lies as its x: [oc][ic][kh][kw] beside NCHW,
- * [oc][kh][kw][ic] beside NHWC.  So with channels a group in fours, four neighbours along every axis
- * but the pixels' lie together in NHWC, under padding and stride too.
+ * [oc][kh][kw][ic] beside NHWC.  So with channels a group in fours, four neighbours along every
+ * axis but the pixels' lie together in NHWC, under padding and stride too.
  */
 #ifndef TLK_CUDA_CONV2D_H
 #define TLK_CUDA_CONV2D_H

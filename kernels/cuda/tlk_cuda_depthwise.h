@@ -96,7 +96,9 @@ TLK_DEVICE void tlk_cuda_depthwise_grad_x_run(const tlk_cuda_depthwise_grad_x &s
     float sum = 0;
     for (int e = 0; e < each; ++e) {
         int oc = ic * each + e;
-        auto met = [&](int tap) { return tlk_conv_dy(s, dy, pixel, tlk_conv_tap_back(s, oc, tap)); };
+        auto met = [&](int tap) {
+            return tlk_conv_dy(s, dy, pixel, tlk_conv_tap_back(s, oc, tap));
+        };
         if (s.x_nhwc) {
             sum = tlk_depthwise_staged(s, w, in, first, s.ic, each, e, sum, met);
             continue;

@@ -9,7 +9,18 @@ struct tlk_cuda_dropout {
     int64_t batch, elems; /* elements of a picture */
     double p;
     uint32_t index;       /* of the dropout in the graph */
+    int nhwc_channels;    /* of x in NHWC; 0: plain */
 };
+
+/* Random numbers are drawn in logical order: the number of element `i` of the batch. */
+TLK_DEVICE int64_t tlk_cuda_dropout_place(const tlk_cuda_dropout &s, int64_t i)
+{
+    if (s.nhwc_channels == 0)
+        return i;
+    int64_t plane = s.elems / s.nhwc_channels;
+    return tlk_channel_at(false, s.nhwc_channels, plane, i / s.elems, i % s.nhwc_channels) +
+           i / s.nhwc_channels % plane;
+}
 
 /* Philox4x32-10 over `counter`, in place: it becomes the four random words. */
 TLK_DEVICE void tlk_cuda_philox(uint64_t key, uint32_t counter[4])
@@ -45,8 +56,9 @@ TLK_DEVICE void tlk_cuda_dropout_run(const tlk_cuda_dropout &s, const tlk_cuda_f
     int64_t i = tlk_cuda_index();
     if (i >= tlk_cuda_pictures(s.batch, f.n) * s.elems)
         return;
-    uint32_t word = tlk_cuda_dropout_word(step, s.index,
-                                          (uint64_t)step.position * (uint64_t)s.elems + i);
+    uint64_t first = (uint64_t)step.position * (uint64_t)s.elems;
+    uint32_t word =
+        tlk_cuda_dropout_word(step, s.index, first + (uint64_t)tlk_cuda_dropout_place(s, i));
     float value = x[i], u = (float)(word >> 8) * 0x1p-24f;
     y[i] = (double)u >= s.p ? value * (float)(1.0 / (1.0 - s.p)) : 0.0f;
 }

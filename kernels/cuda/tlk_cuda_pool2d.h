@@ -30,7 +30,7 @@ template <class S> TLK_DEVICE int64_t tlk_pool_results(const S &s, int64_t n)
     return tlk_cuda_pictures(s.batch, n) * s.c * s.oh * s.ow;
 }
 
-/* Element i of planes of `pixels`: its pixel, and where its channel begins in planes of `others`. */
+/* Element i of planes of `pixels`: its pixel, and where its channel begins in those of `others`. */
 template <class S> TLK_DEVICE int tlk_pool_pixel(const S &s, int64_t i, int pixels)
 {
     return (int)tlk_pixel_of(s.nhwc, s.c, pixels, i);

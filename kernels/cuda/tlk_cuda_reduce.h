@@ -147,6 +147,7 @@ TLK_DEVICE void tlk_cuda_layer_norm_run(const tlk_cuda_layer_norm &s, const tlk_
 struct tlk_cuda_lrn {
     int64_t batch, c, plane, size;
     double alpha, beta, bias;
+    bool nhwc;
 };
 
 /* A thread is an element. */
@@ -156,12 +157,13 @@ TLK_DEVICE void tlk_cuda_lrn_run(const tlk_cuda_lrn &s, const tlk_cuda_frame &f,
     int64_t i = tlk_cuda_index();
     if (i >= tlk_cuda_pictures(s.batch, f.n) * s.c * s.plane)
         return;
-    int64_t c = i / s.plane % s.c, first = c - (s.size - 1) / 2, last = c + s.size / 2;
+    const int64_t step = s.nhwc ? 1 : s.plane; /* from channel to channel */
+    int64_t c = tlk_channel_of(s.nhwc, s.c, s.plane, i), first = c - (s.size - 1) / 2, last = c + s.size / 2;
     first = first < 0 ? 0 : first;
     last = last < s.c ? last : s.c - 1;
     float sum = 0;
     for (int64_t k = first; k <= last; ++k) {
-        float v = x[i + (k - c) * s.plane];
+        float v = x[i + (k - c) * step];
         sum = fmaf(v, v, sum);
     }
     y[i] = x[i] / powf((float)s.bias + (float)(s.alpha / (double)s.size) * sum, (float)s.beta);

@@ -29,7 +29,8 @@ PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %
 PRODUCTS = ["conv2d", "conv2d_stride", "conv2d_groups", "conv2d_dilation", "conv2d_one", "conv2d_frozen", "linear", "matmul", "residual"]
 SHORT_PRODUCTS = {"tf32": ["conv2d_groups"], "bf16": ["residual"]}
 # What may stand between convolutions of eight channels and more, so that all lies in NHWC: name, picture, %z, operations.  The picture
-# is laid out anew once in @step and once in @head, the gradient of what is flattened once; a mean over planes takes NHWC.
+# is laid out anew once in @step and once in @head, the gradient of what is flattened once, and what lrn's gradient sees in another shape;
+# a mean over planes takes NHWC.
 CHAINS = [
     ("chain", (8, 9, 7), (24,), "PARAM:w1:16,8,3,3 PARAM:b1:16 %c1 : f32[n,16,9,7] = conv2d %a, %w1, %b1 {pad=[1,1,1,1]} "
      "%r1 : f32[n,16,9,7] = relu %c1 %p1 : f32[n,16,5,4] = max_pool2d %r1 {kernel=[3,3], stride=[2,2], pad=[1,1,1,1]} "
@@ -55,6 +56,10 @@ CHAINS = [
     ("chain_stats", (8, 5, 6), (8,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 FIXED:bn:16 "
      "%n1 : f32[n,16,3,4] = batch_norm %c1, %bn.weight, %bn.bias, %bn.mean, %bn.var %r1 : f32[n,16,3,4] = tanh %n1 PARAM:w2:8,16,3,3 "
      "%c2 : f32[n,8,3,4] = conv2d %r1, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
+    ("chain_dropout", (8, 5, 6), (8,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 %d : f32[n,16,3,4] = dropout %c1 {p=0.3} "
+     "PARAM:w2:8,16,3,3 %c2 : f32[n,8,3,4] = conv2d %d, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
+    ("chain_lrn", (8, 5, 6), (8,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 %l : f32[n,16,3,4] = lrn %c1 {size=5, alpha=0.3} "
+     "PARAM:w2:8,16,3,3 %c2 : f32[n,8,3,4] = conv2d %l, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 6),
     ("chain_parts", (8, 16, 13), (8,), "PARAM:w1:8,8,3,3 %c1 : f32[n,8,16,13] = conv2d %a, %w1 {pad=[1,1,1,1]} %r1 : f32[n,8,16,13] = relu %c1 "
      "PARAM:w2:8,8,1,1 %c2 : f32[n,8,16,13] = conv2d %r1, %w2 %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),
 ]
