@@ -7,6 +7,7 @@
  */
 #include "tlr_model.h"
 #include "tlr_pack.h"
+#include "tlr_session.h"
 
 #include <math.h>
 #include <stdio.h>

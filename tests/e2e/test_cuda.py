@@ -117,7 +117,7 @@ def dump(source, name, n, target, *options, weighted=()):
     run(TLC, "compile", source, "-o", folder, "--target", target, "--optimizer", "sgd", "--batch", 3, "-q", *options)
     device = [f"{folder}/model_cpu.c", *device_sources(folder)] if target == "cuda" else []
     program, out = os.path.join(folder, "stepdump"), os.path.join(folder, "step.bin")
-    run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", *includes(folder), f"{folder}/model.c",
+    run("cc", "-std=gnu11", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *includes(folder), f"{folder}/model.c",
         f"{folder}/src/the_model.c", f"{folder}/src/runtime/infer/tlr_pack.c", *device, os.path.join(SOURCE, "tests/e2e/stepdump.c"), "-lm", "-o", program)
     run(program, f"{folder}/weights.bin", n, out, *weighted)
     return np.fromfile(out, np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 import nets
 import test_cuda
-from common import LONG, SOURCE, TLC, WORK, check, compiled, finish, run, sha256, steps
+from common import LONG, SOURCE, TLC, WORK, check, compiled, finish, read_safetensors, run, sha256, steps
 
 ALLOWED = 1e-4  # of the loss of an epoch; what two targets round differently is about 1e-6
 EPOCHS = 4
@@ -128,6 +128,11 @@ def rounded():
             check(1e-6 < off <= allowed, f"{precision}{name}: losses of {EPOCHS} epochs are off by {off:.1e}, allowed {allowed:.0e}")
         accuracy = [json.loads(run(f"{f}/trainer", "eval", "--data", DATA, "--run", out, "--json").stdout)["accuracy"] for f in (cpu, folder)]
         check(accuracy[0] == accuracy[1], f"{precision}: eval of the run by both: {accuracy}")
+        files = [os.path.join(out, f"{side}.safetensors") for side in ("cpu", precision)]
+        for f, file in zip((cpu, folder), files):
+            run(f"{f}/trainer", "export", file, "--run", out)
+        a, b = map(read_safetensors, files)
+        check(a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a), f"{precision}: both export the same {len(a)} tensors of the run")
 
 
 def fresh(name):
