@@ -159,12 +159,6 @@ static int64_t pixels(const tlc_value *v)
     return v->shape.dim[2] * v->shape.dim[3];
 }
 
-static int64_t groups_of(const tlc_node *n)
-{
-    return n->op == TLC_OP_CONV2D ? TLC_ATTRS(n, tlc_conv2d_attrs)->groups
-                                  : TLC_ATTRS(n, tlc_conv2d_grad_attrs)->groups;
-}
-
 static tlc_launch conv2d_launch(const tlc_node *n)
 {
     const tlc_value *y = n->out[0];
@@ -212,15 +206,14 @@ CUDA_PRODUCT(bf16_conv2d_grad_w, conv2d_grad_w, mma_conv2d_grad_w_launch,
 static tlc_launch conv2d_parts_launch(const tlc_node *n)
 {
     const tlc_conv2d_parts_attrs *a = TLC_ATTRS(n, tlc_conv2d_parts_attrs);
-    const int64_t *w = n->out[0]->shape.dim + 1, groups = a->conv.groups;
+    const int64_t *w = n->out[0]->shape.dim + 1, groups = groups_of(n);
     return tiles(w[0] / groups, 0, w[1] * w[2] * w[3], groups * a->parts);
 }
 CUDA_KERNEL(conv2d_grad_w_parts, conv2d_parts_launch);
 
 static tlc_launch mma_conv2d_parts_launch(const tlc_node *n)
 {
-    int64_t groups = TLC_ATTRS(n, tlc_conv2d_parts_attrs)->conv.groups;
-    return on_matrix_units(conv2d_parts_launch(n), n->out[0]->shape.dim[1] / groups,
+    return on_matrix_units(conv2d_parts_launch(n), n->out[0]->shape.dim[1] / groups_of(n),
                            MMA_CONV2D_ROWS);
 }
 CUDA_PRODUCT(tf32_conv2d_grad_w_parts, conv2d_grad_w_parts, mma_conv2d_parts_launch,

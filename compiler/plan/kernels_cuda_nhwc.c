@@ -84,18 +84,6 @@ void tlc_nhwc_of_mean(const tlc_node *n, tlc_layout *in, tlc_layout *out)
     lay_all(n, of_planes && is_any(n, in, out), in, out);
 }
 
-static int64_t groups_of(const tlc_node *n)
-{
-    switch (n->op) {
-    case TLC_OP_CONV2D:
-        return TLC_ATTRS(n, tlc_conv2d_attrs)->groups;
-    case TLC_OP_CONV2D_GRAD_W_PARTS:
-        return TLC_ATTRS(n, tlc_conv2d_parts_attrs)->conv.groups;
-    default:
-        return TLC_ATTRS(n, tlc_conv2d_grad_attrs)->groups;
-    }
-}
-
 /* Of x or dy, as an operand of a product. */
 static bool is_worth_it(const tlc_node *n, const tlc_value *v)
 {

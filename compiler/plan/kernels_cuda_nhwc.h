@@ -12,6 +12,19 @@
 
 #include "kernel.h"
 
+/* Of a convolution, its gradients, and the gradient in parts. */
+static inline int64_t groups_of(const tlc_node *n)
+{
+    switch (n->op) {
+    case TLC_OP_CONV2D:
+        return TLC_ATTRS(n, tlc_conv2d_attrs)->groups;
+    case TLC_OP_CONV2D_GRAD_W_PARTS:
+        return TLC_ATTRS(n, tlc_conv2d_parts_attrs)->conv.groups;
+    default:
+        return TLC_ATTRS(n, tlc_conv2d_grad_attrs)->groups;
+    }
+}
+
 /* --- `layouts` of rows -------------------------------------------------------------- */
 
 /* Convolution and its gradients on matrix units. */

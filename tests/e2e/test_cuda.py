@@ -367,6 +367,9 @@ if __name__ == "__main__":
         if case[0] in (sys.argv[1:] or (SHORT_CHAINS if not LONG else [c[0] for c in CHAINS])):
             for precision, n in (("tf32", 3), ("bf16", 1)) if LONG or sys.argv[1:] else (SHORT_CHAINS[case[0]],):
                 chain(case, precision, n)
+            if not sys.argv[1:]:
+                by_nvcc(f"{WORK}/cuda_step_cuda", [a for a in ARCHITECTURES if a >= 80] if LONG else [80])
+                by_nvrtc(f"{WORK}/cuda_step_cuda", [86])
     for case in test_gradients.CASES:
         if case[0] in HOST_ALONE and not sys.argv[1:]:
             declined(case)
