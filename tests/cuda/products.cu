@@ -14,17 +14,16 @@
 #include <vector>
 
 typedef std::vector<float> floats;
-enum { PICTURES = 3 };
 enum { X_NHWC = 1, Y_NHWC = 2, NHWC = X_NHWC | Y_NHWC };
 
 struct layer {
     int ic, h, w, oc, kernel, groups, stride, pad;
-    int nhwc = 0;
+    int nhwc = 0, pictures = 3;
     constexpr int oh() const { return (h + 2 * pad - kernel) / stride + 1; }
     constexpr int ow() const { return (w + 2 * pad - kernel) / stride + 1; }
-    constexpr int x_elems() const { return PICTURES * ic * h * w; }
+    constexpr int x_elems() const { return pictures * ic * h * w; }
     constexpr int w_elems() const { return oc * (ic / groups) * kernel * kernel; }
-    constexpr int y_elems() const { return PICTURES * oc * oh() * ow(); }
+    constexpr int y_elems() const { return pictures * oc * oh() * ow(); }
 };
 
 /* Of channel `c` and pixel `at` of picture `p`. */
@@ -37,7 +36,7 @@ static int place(bool nhwc, int channels, int pixels, int p, int c, int at)
 template <class Use> static void each_triple(const layer &l, Use use)
 {
     int in = l.ic / l.groups, out = l.oc / l.groups;
-    for (int p = 0; p < PICTURES; ++p)
+    for (int p = 0; p < l.pictures; ++p)
         for (int oc = 0; oc < l.oc; ++oc)
             for (int at = 0; at < l.oh() * l.ow(); ++at)
                 for (int k = 0; k < in * l.kernel * l.kernel; ++k) {
@@ -221,7 +220,7 @@ static void run(const char *name, const format &fmt, const layer &l, int which, 
                                (unsigned)((rows + mma_rows - 1) / mma_rows), (unsigned)l.groups };
     tlk_cuda_step step = {};
     step.lr = -1, step.t = 1, step.share1 = step.correction2 = step.epsilon = 1;
-    f.n = PICTURES, f.step = &step;
+    f.n = l.pictures, f.step = &step;
     double share[2] = { 0, 0 }, at_no_roundoff = 0;
     const char *found = NULL;
     for (int rounded = 0; rounded < 2 && !found; ++rounded) {
@@ -243,16 +242,16 @@ static void run(const char *name, const format &fmt, const layer &l, int which, 
 template <class Format, layer L> static void conv(const format &fmt)
 {
     constexpr int in = L.ic / L.groups, out = L.oc / L.groups;
-    run("conv2d", fmt, L, DY, 64, out, PICTURES * L.oh() * L.ow(), forward<Format, L>);
-    run("conv2d_grad_x", fmt, L, X, 64, in, PICTURES * L.h * L.w, by_x<Format, L>);
+    run("conv2d", fmt, L, DY, 64, out, L.pictures * L.oh() * L.ow(), forward<Format, L>);
+    run("conv2d_grad_x", fmt, L, X, 64, in, L.pictures * L.h * L.w, by_x<Format, L>);
     run("conv2d_grad_w", fmt, L, W, 64, out, in * L.kernel * L.kernel, by_w<Format, L>);
 }
 
 template <class Format, layer L> static void dense(const format &fmt)
 {
-    run("linear", fmt, L, DY, 128, L.oc, PICTURES, linear<Format, L>);
-    run("matmul", fmt, L, X, 128, L.ic, PICTURES, matmul<Format, L>);
-    run("linear_grad_x", fmt, L, X, 128, L.ic, PICTURES, linear_by_x<Format, L>);
+    run("linear", fmt, L, DY, 128, L.oc, L.pictures, linear<Format, L>);
+    run("matmul", fmt, L, X, 128, L.ic, L.pictures, matmul<Format, L>);
+    run("linear_grad_x", fmt, L, X, 128, L.ic, L.pictures, linear_by_x<Format, L>);
     run("linear_grad_w", fmt, L, W, 128, L.oc, L.ic, linear_by_w<Format, L>);
     run("linear_sgd", fmt, L, W, 128, L.oc, L.ic, linear_sgd<Format, L>);
     run("linear_adam", fmt, L, W, 128, L.oc, L.ic, linear_adam<Format, L>);
@@ -265,7 +264,7 @@ template <class Format> static void all(const format &fmt)
     conv<Format, layer{ 13, 5, 5, 9, 1, 1, 1, 0 }>(fmt);  /* the same, not even */
     conv<Format, layer{ 80, 3, 4, 8, 3, 1, 1, 1 }>(fmt);  /* sums put aside */
     conv<Format, layer{ 8, 9, 7, 72, 3, 1, 2, 1, NHWC }>(fmt);   /* stride and padding in fours */
-    conv<Format, layer{ 24, 7, 5, 16, 1, 1, 1, 0, NHWC }>(fmt);
+    conv<Format, layer{ 24, 7, 5, 16, 1, 1, 1, 0, NHWC, 1 }>(fmt); /* one picture */
     conv<Format, layer{ 16, 5, 6, 24, 3, 2, 1, 1, NHWC }>(fmt);  /* groups */
     conv<Format, layer{ 72, 3, 4, 8, 3, 1, 1, 1, NHWC }>(fmt);   /* sums put aside */
     conv<Format, layer{ 6, 5, 5, 10, 3, 2, 1, 0, NHWC }>(fmt);   /* one word at a time */
