@@ -13,6 +13,7 @@ enum {
     TILE = 64,     /* TLK_GEMM_TILE */
     MMA_AREA = 8192, MMA_CONV2D_ROWS = 64, MMA_LINEAR_ROWS = 128, /* TLK_MMA_AREA, mma_rows */
     RELAYOUT_TILE = 32, /* TLK_RELAYOUT_TILE */
+    RUN = 8, /* TLK_CUDA_RUN */
     MOST_ALONG_YZ = 65535
 };
 
@@ -49,10 +50,16 @@ static tlc_launch block_a_result(const tlc_node *n)
     return l;
 }
 
-/* A block for each channel of operand 0. */
+/* Channels that a block takes of a value that its sums run over. */
+static int64_t channels_a_block(const tlc_value *v)
+{
+    return v->layout.kind == TLC_NHWC && v->shape.dim[1] % RUN == 0 ? RUN : 1;
+}
+
+/* A block for each channel of operand 0, or each run of them. */
 static tlc_launch block_a_channel(const tlc_node *n)
 {
-    return blocks(n->in[0]->shape.dim[1]);
+    return blocks(n->in[0]->shape.dim[1] / channels_a_block(n->in[0]));
 }
 
 /* A block for each row along `axis` of operand 0. */
@@ -229,7 +236,18 @@ static bool is_depthwise(const tlc_node *n)
 }
 CUDA_ROW(depthwise, conv2d, is_depthwise, each_result, tlc_nhwc_alike, NULL);
 CUDA_ROW(depthwise_grad_x, conv2d_grad_x, is_depthwise, each_result, tlc_nhwc_alike, NULL);
-CUDA_ROW(depthwise_grad_w, conv2d_grad_w, is_depthwise, block_a_result, tlc_nhwc_alike, NULL);
+
+/* A block for each tap of a channel, or of a run of them. */
+static tlc_launch depthwise_grad_w_launch(const tlc_node *n)
+{
+    const tlc_value *dy = n->in[0], *x = n->in[1];
+    tlc_launch l = block_a_result(n);
+    if (x->layout.kind == TLC_NHWC && x->shape.dim[1] == dy->shape.dim[1])
+        l.fixed /= channels_a_block(dy);
+    return l;
+}
+CUDA_ROW(depthwise_grad_w, conv2d_grad_w, is_depthwise, depthwise_grad_w_launch, tlc_nhwc_alike,
+         NULL);
 
 /* --- linear -------------------------------------------------------------------------------- */
 

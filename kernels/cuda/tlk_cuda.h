@@ -12,7 +12,7 @@
  *
  * The same text compiles as plain C++ where tlk_cuda_emu.h stands in for the device: there
  * pointers and shared memory check every access.  So kernels name them by tlk_ptr and
- * TLK_SHARED, and index them; several numbers at once go by tlk_load4 and tlk_store.
+ * TLK_SHARED, and index them; several numbers at once go by tlk_load4, tlk_store4 and tlk_store.
  */
 #ifndef TLK_CUDA_H
 #define TLK_CUDA_H
@@ -49,6 +49,10 @@ TLK_DEVICE void tlk_load4(const float *p, int64_t i, float *v)
 {
     float4 four = *reinterpret_cast<const float4 *>(p + i);
     v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+}
+TLK_DEVICE void tlk_store4(float *p, int64_t i, const float *v)
+{
+    *reinterpret_cast<float4 *>(p + i) = make_float4(v[0], v[1], v[2], v[3]);
 }
 /* to[at..] = two or four words at once, aligned to as many. */
 template <int words> TLK_DEVICE void tlk_store(uint32_t *to, int at, const uint32_t *word)
@@ -100,6 +104,33 @@ TLK_DEVICE int64_t tlk_pixel_of(bool nhwc, int64_t channels, int64_t pixels, int
     return nhwc ? i / channels % pixels : i % pixels;
 }
 
+/* Sums over a channel are a block's affair.  In NHWC it takes this many neighbouring channels, if
+ * they are whole runs: 32 bytes, the least that memory moves at once. */
+constexpr int TLK_CUDA_RUN = 8;
+
+/* Neighbours from `at` on; a whole run is aligned. */
+template <int count>
+TLK_DEVICE void tlk_cuda_read(tlk_ptr<const float> p, int64_t at, float (&v)[count])
+{
+    TLK_UNROLL
+    for (int j = 0; j < count; j += count % 4 == 0 ? 4 : 1)
+        if constexpr (count % 4 == 0)
+            tlk_load4(p, at + j, v + j);
+        else
+            v[j] = p[at + j];
+}
+
+template <int count>
+TLK_DEVICE void tlk_cuda_write(tlk_ptr<float> p, int64_t at, const float (&v)[count])
+{
+    TLK_UNROLL
+    for (int j = 0; j < count; j += count % 4 == 0 ? 4 : 1)
+        if constexpr (count % 4 == 0)
+            tlk_store4(p, at + j, v + j);
+        else
+            p[at + j] = v[j];
+}
+
 /* NaN passes through both, as in PyTorch. */
 TLK_DEVICE float tlk_cuda_activate(tlk_act act, double lo, double hi, float v)
 {
@@ -140,21 +171,34 @@ TLK_DEVICE float tlk_cuda_larger(float a, float b)
     return b > a ? b : a;
 }
 
-/* Sum over the block's threads, to all of them: within each warp by halves, then the warps in
- * order.  Every thread of the block calls it. */
+/* Sums of each of v[] over the block's threads, to all of them: within each warp by halves, then
+ * the warps in order.  Every thread of the block calls it. */
+template <int count> TLK_DEVICE void tlk_cuda_sums(float (&v)[count])
+{
+    constexpr int WARPS = TLK_CUDA_THREADS / TLK_CUDA_WARP;
+    TLK_SHARED(float, part, WARPS * count);
+    TLK_UNROLL
+    for (int j = 0; j < count; ++j) {
+        for (int d = TLK_CUDA_WARP / 2; d > 0; d /= 2)
+            v[j] += __shfl_down_sync(0xffffffffu, v[j], d);
+        if (threadIdx.x % TLK_CUDA_WARP == 0)
+            part[threadIdx.x / TLK_CUDA_WARP * count + j] = v[j];
+    }
+    __syncthreads();
+    TLK_UNROLL
+    for (int j = 0; j < count; ++j) {
+        v[j] = 0;
+        for (int w = 0; w < WARPS; ++w)
+            v[j] += part[w * count + j];
+    }
+    __syncthreads(); /* before the next call writes there */
+}
+
 TLK_DEVICE float tlk_cuda_sum(float v)
 {
-    TLK_SHARED(float, part, TLK_CUDA_THREADS / TLK_CUDA_WARP);
-    for (int d = TLK_CUDA_WARP / 2; d > 0; d /= 2)
-        v += __shfl_down_sync(0xffffffffu, v, d);
-    if (threadIdx.x % TLK_CUDA_WARP == 0)
-        part[threadIdx.x / TLK_CUDA_WARP] = v;
-    __syncthreads();
-    float sum = 0;
-    for (int w = 0; w < TLK_CUDA_THREADS / TLK_CUDA_WARP; ++w)
-        sum += part[w];
-    __syncthreads(); /* before the next call writes there */
-    return sum;
+    float sum[1] = { v };
+    tlk_cuda_sums(sum);
+    return sum[0];
 }
 
 /* The largest over the block's threads, to all of them. */

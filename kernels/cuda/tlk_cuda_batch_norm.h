@@ -71,59 +71,128 @@ template <class S> TLK_DEVICE int64_t tlk_norm_at(const S &s, int64_t i, int c)
     return s.nhwc ? i * s.c + c : (i / s.plane * s.c + c) * s.plane + i % s.plane;
 }
 
-/* Sum of fn(offset) over the batch's elements of a channel, to all of the block. */
-template <class S, class Fn>
-TLK_DEVICE float tlk_norm_over_channel(const S &s, int64_t n, int c, const Fn &fn)
+template <class S> TLK_DEVICE bool tlk_norm_in_runs(const S &s)
 {
-    int64_t count = tlk_cuda_pictures(s.batch, n) * s.plane;
-    float sum = 0;
-    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS)
-        sum += fn(tlk_norm_at(s, i, c));
-    return tlk_cuda_sum(sum);
+    return s.nhwc && s.c % TLK_CUDA_RUN == 0;
 }
 
-/* A block is a channel.  The variance is that around the mean, in a second look at x. */
+/* sum[j] over the batch's elements of channel c + j of what fn(offset, v) puts into v[j], to all of
+ * the block. */
+template <int run, class S, class Fn>
+TLK_DEVICE void tlk_norm_over_channels(const S &s, int64_t n, int c, float (&sum)[run],
+                                       const Fn &fn)
+{
+    int64_t count = tlk_cuda_pictures(s.batch, n) * s.plane;
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        sum[j] = 0;
+    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
+        float v[run];
+        fn(tlk_norm_at(s, i, c), v);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            sum[j] += v[j];
+    }
+    tlk_cuda_sums(sum);
+}
+
+/* A block is a channel, or a run of them.  The variance is that around the mean, in a second look
+ * at x. */
+template <int run>
+TLK_DEVICE void tlk_norm_train(const tlk_cuda_batch_norm_train &s, const tlk_cuda_frame &f,
+                               tlk_ptr<const float> x, tlk_ptr<const float> scale,
+                               tlk_ptr<const float> bias, tlk_ptr<float> y, tlk_ptr<float> mean,
+                               tlk_ptr<float> variance)
+{
+    const int c = (int)blockIdx.x * run;
+    int64_t count = tlk_cuda_pictures(s.batch, f.n) * s.plane;
+    float centre[run], spread[run], factor[run], shift[run];
+    tlk_norm_over_channels<run>(s, f.n, c, centre,
+                                [&](int64_t at, float (&v)[run]) { tlk_cuda_read(x, at, v); });
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        centre[j] /= (float)count;
+    tlk_norm_over_channels<run>(s, f.n, c, spread, [&](int64_t at, float (&v)[run]) {
+        tlk_cuda_read(x, at, v);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            v[j] = (v[j] - centre[j]) * (v[j] - centre[j]);
+    });
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j) {
+        spread[j] /= (float)count;
+        factor[j] = scale[c + j] * tlk_norm_inverse(spread[j], s.epsilon);
+        shift[j] = bias[c + j];
+    }
+    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
+        int64_t at = tlk_norm_at(s, i, c);
+        float v[run];
+        tlk_cuda_read(x, at, v);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            v[j] = fmaf(v[j] - centre[j], factor[j], shift[j]);
+        tlk_cuda_write(y, at, v);
+    }
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        if (threadIdx.x == 0) {
+            mean[c + j] = centre[j];
+            variance[c + j] = spread[j];
+        }
+}
+
 TLK_DEVICE void tlk_cuda_batch_norm_train_run(const tlk_cuda_batch_norm_train &s,
                                               const tlk_cuda_frame &f, tlk_ptr<const float> x,
                                               tlk_ptr<const float> scale,
                                               tlk_ptr<const float> bias, tlk_ptr<float> y,
                                               tlk_ptr<float> mean, tlk_ptr<float> variance)
 {
-    int c = (int)blockIdx.x;
-    int64_t count = tlk_cuda_pictures(s.batch, f.n) * s.plane;
-    float centre = tlk_norm_over_channel(s, f.n, c, [&](int64_t at) { return x[at] + 0.0f; });
-    centre /= (float)count;
-    float spread = tlk_norm_over_channel(s, f.n, c, [&](int64_t at) {
-        float d = x[at] - centre;
-        return d * d;
-    });
-    spread /= (float)count;
-    float factor = scale[c] * tlk_norm_inverse(spread, s.epsilon);
-    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
-        int64_t at = tlk_norm_at(s, i, c);
-        y[at] = fmaf(x[at] - centre, factor, bias[c]);
-    }
-    if (threadIdx.x == 0) {
-        mean[c] = centre;
-        variance[c] = spread;
-    }
+    if (tlk_norm_in_runs(s))
+        tlk_norm_train<TLK_CUDA_RUN>(s, f, x, scale, bias, y, mean, variance);
+    else
+        tlk_norm_train<1>(s, f, x, scale, bias, y, mean, variance);
 }
 
-/* dscale, dbias: sums over the batch of dy * xhat and dy; a block is a channel. */
+/* dscale, dbias: sums over the batch of dy * xhat and dy; a block as above. */
+template <int run>
+TLK_DEVICE void tlk_norm_grad_scale(const tlk_cuda_batch_norm_train_grad_scale &s,
+                                    const tlk_cuda_frame &f, tlk_ptr<const float> dy,
+                                    tlk_ptr<const float> x, tlk_ptr<const float> mean,
+                                    tlk_ptr<const float> variance, tlk_ptr<float> dscale,
+                                    tlk_ptr<float> dbias)
+{
+    const int c = (int)blockIdx.x * run;
+    float centre[run], sum[run], dot[run];
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        centre[j] = mean[c + j];
+    tlk_norm_over_channels<run>(s, f.n, c, sum,
+                                [&](int64_t at, float (&v)[run]) { tlk_cuda_read(dy, at, v); });
+    tlk_norm_over_channels<run>(s, f.n, c, dot, [&](int64_t at, float (&v)[run]) {
+        float slope[run];
+        tlk_cuda_read(dy, at, slope);
+        tlk_cuda_read(x, at, v);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            v[j] = slope[j] * (v[j] - centre[j]);
+    });
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        if (threadIdx.x == 0) {
+            dscale[c + j] = dot[j] * tlk_norm_inverse(variance[c + j], s.epsilon);
+            dbias[c + j] = sum[j];
+        }
+}
+
 TLK_DEVICE void tlk_cuda_batch_norm_train_grad_scale_run(
     const tlk_cuda_batch_norm_train_grad_scale &s, const tlk_cuda_frame &f,
     tlk_ptr<const float> dy, tlk_ptr<const float> x, tlk_ptr<const float> mean,
     tlk_ptr<const float> variance, tlk_ptr<float> dscale, tlk_ptr<float> dbias)
 {
-    int c = (int)blockIdx.x;
-    float centre = mean[c];
-    float sum = tlk_norm_over_channel(s, f.n, c, [&](int64_t at) { return dy[at] + 0.0f; });
-    float dot =
-        tlk_norm_over_channel(s, f.n, c, [&](int64_t at) { return dy[at] * (x[at] - centre); });
-    if (threadIdx.x == 0) {
-        dscale[c] = dot * tlk_norm_inverse(variance[c], s.epsilon);
-        dbias[c] = sum;
-    }
+    if (tlk_norm_in_runs(s))
+        tlk_norm_grad_scale<TLK_CUDA_RUN>(s, f, dy, x, mean, variance, dscale, dbias);
+    else
+        tlk_norm_grad_scale<1>(s, f, dy, x, mean, variance, dscale, dbias);
 }
 
 /* dx from dy and those sums; a thread is an element. */

@@ -110,24 +110,51 @@ TLK_DEVICE void tlk_cuda_depthwise_grad_x_run(const tlk_cuda_depthwise_grad_x &s
         dx[i] = sum;
 }
 
-/* A block is a tap of an output channel. */
+/* x and dy both in NHWC, a channel of one for a channel of the other. */
+TLK_DEVICE bool tlk_depthwise_in_runs(const tlk_cuda_depthwise_grad_w &s)
+{
+    return s.x_nhwc && s.y_nhwc && s.ic == s.oc && s.oc % TLK_CUDA_RUN == 0;
+}
+
+/* A block is a tap of an output channel, or of a run of them. */
+template <int run>
+TLK_DEVICE void tlk_depthwise_grad_w(const tlk_cuda_depthwise_grad_w &s, const tlk_cuda_frame &f,
+                                     tlk_ptr<const float> dy, tlk_ptr<const float> x,
+                                     tlk_ptr<float> dw)
+{
+    const int taps = s.kh * s.kw, oc = (int)blockIdx.x / taps * run, tap = (int)blockIdx.x % taps;
+    int count = (int)tlk_cuda_pictures(s.batch, f.n) * s.oh * s.ow;
+    const tlk_part met = tlk_conv_tap(s, oc / (s.oc / s.groups), tap);
+    float sum[run] = {};
+    for (int i = (int)threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
+        int p = i / (s.oh * s.ow), at = i % (s.oh * s.ow);
+        const tlk_part window = tlk_conv_window(s, p, 0, at);
+        float slope[run], value[run] = {};
+        tlk_cuda_read(dy,
+                      tlk_channel_at(s.y_nhwc, s.oc, s.oh * s.ow, p, oc) +
+                          at * tlk_pixel_step(s.y_nhwc, s.oc),
+                      slope);
+        if (tlk_conv_inside(s, window, met))
+            tlk_cuda_read(x, window.at + met.at, value);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            sum[j] = fmaf(slope[j], value[j], sum[j]);
+    }
+    tlk_cuda_sums(sum);
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        if (threadIdx.x == 0)
+            dw[(oc + j) * taps + tap] = sum[j];
+}
+
 TLK_DEVICE void tlk_cuda_depthwise_grad_w_run(const tlk_cuda_depthwise_grad_w &s,
                                               const tlk_cuda_frame &f, tlk_ptr<const float> dy,
                                               tlk_ptr<const float> x, tlk_ptr<float> dw)
 {
-    int oc = (int)blockIdx.x / (s.kh * s.kw), tap = (int)blockIdx.x % (s.kh * s.kw);
-    int count = (int)tlk_cuda_pictures(s.batch, f.n) * s.oh * s.ow;
-    const tlk_part met = tlk_conv_tap(s, oc / (s.oc / s.groups), tap);
-    float sum = 0;
-    for (int i = (int)threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
-        int p = i / (s.oh * s.ow), at = i % (s.oh * s.ow);
-        sum = fmaf(dy[tlk_channel_at(s.y_nhwc, s.oc, s.oh * s.ow, p, oc) +
-                      at * tlk_pixel_step(s.y_nhwc, s.oc)],
-                   tlk_conv_x(s, x, tlk_conv_window(s, p, 0, at), met), sum);
-    }
-    sum = tlk_cuda_sum(sum);
-    if (threadIdx.x == 0)
-        dw[blockIdx.x] = sum;
+    if (tlk_depthwise_in_runs(s))
+        tlk_depthwise_grad_w<TLK_CUDA_RUN>(s, f, dy, x, dw);
+    else
+        tlk_depthwise_grad_w<1>(s, f, dy, x, dw);
 }
 
 #endif

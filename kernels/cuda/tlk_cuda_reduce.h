@@ -93,7 +93,8 @@ TLK_DEVICE void tlk_cuda_sum_parts_run(const tlk_cuda_sum_parts &s, const tlk_cu
     y[i] = sum;
 }
 
-/* db[out] = dy[n][out][plane] summed over batch and plane; a block is an output. */
+/* db[out] = dy[n][out][plane] summed over batch and plane; a block is an output, or a run of them
+ * where they are neighbours. */
 struct tlk_cuda_bias_grad {
     int64_t batch;
     int out;
@@ -101,17 +102,36 @@ struct tlk_cuda_bias_grad {
     bool nhwc;
 };
 
+template <int run>
+TLK_DEVICE void tlk_bias_grad(const tlk_cuda_bias_grad &s, const tlk_cuda_frame &f,
+                              tlk_ptr<const float> dy, tlk_ptr<float> db)
+{
+    const int64_t count = tlk_cuda_pictures(s.batch, f.n) * s.plane, first = blockIdx.x * run;
+    float sum[run] = {};
+    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS) {
+        float v[run];
+        tlk_cuda_read(dy,
+                      s.nhwc ? i * s.out + first
+                             : (i / s.plane * s.out + first) * s.plane + i % s.plane,
+                      v);
+        TLK_UNROLL
+        for (int j = 0; j < run; ++j)
+            sum[j] += v[j];
+    }
+    tlk_cuda_sums(sum);
+    TLK_UNROLL
+    for (int j = 0; j < run; ++j)
+        if (threadIdx.x == 0)
+            db[first + j] = sum[j];
+}
+
 TLK_DEVICE void tlk_cuda_bias_grad_run(const tlk_cuda_bias_grad &s, const tlk_cuda_frame &f,
                                        tlk_ptr<const float> dy, tlk_ptr<float> db)
 {
-    int64_t count = tlk_cuda_pictures(s.batch, f.n) * s.plane;
-    float sum = 0;
-    for (int64_t i = threadIdx.x; i < count; i += TLK_CUDA_THREADS)
-        sum += dy[s.nhwc ? i * s.out + blockIdx.x
-                         : (i / s.plane * s.out + blockIdx.x) * s.plane + i % s.plane];
-    sum = tlk_cuda_sum(sum);
-    if (threadIdx.x == 0)
-        db[blockIdx.x] = sum;
+    if (s.nhwc && s.out % TLK_CUDA_RUN == 0)
+        tlk_bias_grad<TLK_CUDA_RUN>(s, f, dy, db);
+    else
+        tlk_bias_grad<1>(s, f, dy, db);
 }
 
 /* --- normalisations ---------------------------------------------------------------- */

@@ -104,6 +104,13 @@ static void load_not_aligned(const tlk_cuda_frame f)
     tlk_load4(GLOBAL, threadIdx.x == 3 ? 2 : 4, v);
 }
 
+static void write_not_aligned(const tlk_cuda_frame f)
+{
+    const float v[4] = {};
+    if (threadIdx.x == 0)
+        tlk_store4(tlk_view((float *)f.fix, N), 6, v);
+}
+
 static void store_not_aligned(const tlk_cuda_frame)
 {
     TLK_SHARED(uint32_t, part, N);
@@ -184,6 +191,7 @@ static const struct {
     { "barrier_not_reached", barrier_not_reached, "a barrier that not all threads reach" },
     { "shuffle_not_reached", shuffle_not_reached, "a shuffle that not all threads reach" },
     { "load_not_aligned", load_not_aligned, "reads four at global [2], which is not aligned" },
+    { "write_not_aligned", write_not_aligned, "writes four at global [6], which is not aligned" },
     { "store_not_aligned", store_not_aligned, "writes 4 at shared part[6], which is not aligned" },
     { "right_product", right_product, NULL },
     { "product_not_reached", product_not_reached, "at a matrix instruction that not all" },

@@ -263,6 +263,14 @@ static inline void tlk_load4(const tlk_ptr<const float> &p, int64_t i, float *v)
         v[j] = p[i + j];
 }
 
+static inline void tlk_store4(const tlk_ptr<float> &p, int64_t i, const float *v)
+{
+    if ((uintptr_t)(p.first + i) % 16 != 0)
+        tlk_emu_fail("writes four at global [%lld], which is not aligned", (long long)i);
+    for (int j = 0; j < 4; ++j)
+        p[i + j] = v[j];
+}
+
 /* --- shared memory -------------------------------------------------------------------- */
 
 template <class T, int count> struct tlk_emu_shared {

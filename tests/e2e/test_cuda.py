@@ -29,8 +29,8 @@ PARTED = [("parts", (3, 13, 15), (5, 13, 15), "PARAM:w:5,3,3,3 %z = conv2d %a, %
 PRODUCTS = ["conv2d", "conv2d_stride", "conv2d_groups", "conv2d_dilation", "conv2d_one", "conv2d_frozen", "linear", "matmul", "residual"]
 SHORT_PRODUCTS = {"tf32": ["conv2d_groups"], "bf16": ["residual"]}
 # What may stand between convolutions of eight channels and more, so that all lies in NHWC: name, picture, %z, operations.  The picture
-# is laid out anew once in @step and once in @head, the gradient of what is flattened once, and what lrn's gradient sees in another shape;
-# a mean over planes takes NHWC.
+# is laid out anew once in @step and once in @head, the gradient of what is flattened once, that of a convolution to twelve channels, and
+# what lrn's gradient sees in another shape; a mean over planes takes NHWC.
 CHAINS = [
     ("chain", (8, 9, 7), (24,), "PARAM:w1:16,8,3,3 PARAM:b1:16 %c1 : f32[n,16,9,7] = conv2d %a, %w1, %b1 {pad=[1,1,1,1]} "
      "%r1 : f32[n,16,9,7] = relu %c1 %p1 : f32[n,16,5,4] = max_pool2d %r1 {kernel=[3,3], stride=[2,2], pad=[1,1,1,1]} "
@@ -40,16 +40,18 @@ CHAINS = [
      "%z = reduce_mean %c3 {axes=[2,3], keepdims=false}", 2),
     ("chain_depthwise", (3, 9, 8), (8, 2, 2), "PARAM:w1:8,3,3,3 %c1 : f32[n,8,5,4] = conv2d %a, %w1 {stride=[2,2], pad=[1,1,1,1]} "
      "%r1 : f32[n,8,5,4] = clip %c1 {lo=0, hi=0.7} PARAM:w2:16,1,5,5 PARAM:b2:16 %c2 : f32[n,16,5,4] = conv2d %r1, %w2, %b2 "
-     "{groups=8, pad=[2,2,2,2]} %r2 : f32[n,16,5,4] = clip %c2 {lo=-0.2, hi=0.9} PARAM:w3:8,16,1,1 %c3 : f32[n,8,5,4] = conv2d %r2, %w3 "
+     "{groups=8, pad=[2,2,2,2]} %r2 : f32[n,16,5,4] = clip %c2 {lo=-0.2, hi=0.9} PARAM:w4:16,1,3,3 %c4 : f32[n,16,5,4] = conv2d %r2, %w4 "
+     "{groups=16, pad=[1,1,1,1]} PARAM:w3:8,16,1,1 %c3 : f32[n,8,5,4] = conv2d %c4, %w3 "
      "%z = avg_pool2d %c3 {kernel=[3,2], stride=[2,2], pad=[0,0,0,0]}", 1),
     ("chain_excite", (8, 4, 5), (16,), "PARAM:w1:16,8,1,1 %c1 : f32[n,16,4,5] = conv2d %a, %w1 %m : f32[n,16,1,1] = reduce_mean %c1 {axes=[2,3]} "
      "PARAM:w2:16,16,1,1 %e : f32[n,16,1,1] = conv2d %m, %w2 %s : f32[n,16,1,1] = sigmoid %e %g : f32[n,16,4,5] = mul %c1, %s "
      "PARAM:k:16,1,1 %h : f32[n,16,4,5] = mul %g, %k PARAM:w3:16,16,3,3 %c3 : f32[n,16,4,5] = conv2d %h, %w3 {pad=[1,1,1,1]} "
      "%t : f32[n,16,4,5] = hard_swish %c3 %z = reduce_mean %t {axes=[2,3], keepdims=false}", 2),
-    ("chain_branches", (8, 6, 5), (15,), "PARAM:w1:8,8,1,1 %c1 : f32[n,8,6,5] = conv2d %a, %w1 PARAM:w2:16,8,3,3 "
-     "%q : f32[n,8,8,8] = pad %c1 {pads=[0,0,0,1,0,0,2,2]} %c2 : f32[n,16,6,6] = conv2d %q, %w2 "
-     "%u : f32[n,8,6,5] = slice %c2 {starts=[0,1,0,5], ends=[n,16,6,0], steps=[1,2,1,-1]} %j : f32[n,24,6,5] = concat %c1, %u, %a {axis=1} "
-     "PARAM:w3:15,8,2,2 %c3 : f32[n,15,5,4] = conv2d %j, %w3 {groups=3} %z = reduce_mean %c3 {axes=[2,3], keepdims=false}", 2),
+    ("chain_branches", (8, 6, 5), (15,), "PARAM:w1:12,8,1,1 PARAM:b1:12 NORM:bn:12 %c1 : f32[n,12,6,5] = conv2d %a, %w1, %b1 "
+     "%n1 : f32[n,12,6,5] = batch_norm %c1, %bn.weight, %bn.bias, %bn.mean, %bn.var PARAM:w2:16,8,3,3 "
+     "%q : f32[n,8,8,8] = pad %a {pads=[0,0,0,1,0,0,2,2]} %c2 : f32[n,16,6,6] = conv2d %q, %w2 "
+     "%u : f32[n,4,6,5] = slice %c2 {starts=[0,1,0,5], ends=[n,16,6,0], steps=[1,4,1,-1]} %j : f32[n,24,6,5] = concat %n1, %u, %a {axis=1} "
+     "PARAM:w3:15,8,2,2 %c3 : f32[n,15,5,4] = conv2d %j, %w3 {groups=3} %z = reduce_mean %c3 {axes=[2,3], keepdims=false}", 3),
     ("chain_frozen", (8, 5, 6), (9,), "PARAM:w1:16,8,3,3 %c1 : f32[n,16,3,4] = conv2d %a, %w1 NORM:bn:16 "
      "%n1 : f32[n,16,3,4] = batch_norm %c1, %bn.weight, %bn.bias, %bn.mean, %bn.var %r1 : f32[n,16,3,4] = tanh %n1 PARAM:w2:9,16,3,3 "
      "%c2 : f32[n,9,3,4] = conv2d %r1, %w2 {pad=[1,1,1,1]} %z = reduce_mean %c2 {axes=[2,3], keepdims=false}", 2),

@@ -29,6 +29,7 @@ static int teardown(void **state)
 
 #define GLOBALS                                                                           \
     "const %w : f32[70,4,3,3] = splat 1 const %g : f32[6,2,3,3] = splat 1"                \
+    " const %o : f32[8,4,3,3] = splat 1"                                                  \
     " const %k : f32[4,1,3,3] = splat 1 const %m : f32[130,4] = splat 1"                  \
     " const %v : f32[4] = splat 1 param %p : f32[3,4] init constant 0"                    \
     " state %s : f32[3,4] zero state %t : f32[3,4] zero "
@@ -43,7 +44,7 @@ static const tlc_node *node(const char *body)
     tlc_module *m = NULL;
     if (tlc_parse_module(&ctx, text, strlen(text), NULL, &m) != TLC_OK)
         fail_msg("%s", ctx.diags[ctx.n_diags - 1].what);
-    return m->first_func->first;
+    return m->first_func->last;
 }
 
 static const tlc_options cuda = { .target = TLC_TARGET_CUDA, .batch = 4 };
@@ -103,6 +104,13 @@ static void test_matrix_units(void **state)
         { "%z : f32[n,130] = linear %r, %m", "cuda_tf32_linear", { 1, 0, 64, 2, 1 } },
         { "%z : f32[n,4,4,3] = conv2d %x, %k {groups=4}", "cuda_depthwise", { 48, 0, 256, 1, 1 } },
         { "%z : f32[n,4,6,5] = relu %x", "cuda_act", { 120, 0, 256, 1, 1 } },
+        /* sums over channels: eight a block in NHWC, if they are whole eights */
+        { "%u : f32[n,8,6,5]{nhwc} = conv2d %x, %o {pad=[1,1,1,1]} %z : f32[8] = bias_grad %u",
+          "cuda_bias_grad", { 0, 1, 1, 1, 1 } },
+        { "%u : f32[n,8,6,5] = conv2d %x, %o {pad=[1,1,1,1]} %z : f32[8] = bias_grad %u",
+          "cuda_bias_grad", { 0, 8, 1, 1, 1 } },
+        { "%u : f32[n,70,6,5]{nhwc} = conv2d %x, %w {pad=[1,1,1,1]} %z : f32[70] = bias_grad %u",
+          "cuda_bias_grad", { 0, 70, 1, 1, 1 } },
         /* tiles of 32 x 32: 70 channels by 30 pixels, of each picture and of each filter */
         { "%z : f32[n,70,6,5]{nhwc} = relayout %e", "cuda_relayout", { 3, 0, 1, 1, 1 } },
         { "%z : f32[70,4,3,3]{nhwc} = relayout %w", "cuda_relayout", { 0, 70, 1, 1, 1 } },
