@@ -22,7 +22,7 @@ tutorial)
     vgg=$scratch
     resnet=$scratch ;;
 good)
-    scratch="--epochs 30 --lr 2e-4 --schedule cosine --warmup 1 --augment flip,crop"
+    scratch="--epochs 10 --lr 1e-4 --schedule cosine --augment flip"
     vgg="--epochs 5 --lr 1e-4 --schedule cosine"
     resnet="--epochs 20 --lr 1e-3 --schedule cosine" ;;
 *) usage ;;
