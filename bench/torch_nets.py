@@ -15,12 +15,13 @@ def vgg_small(num_classes):
                          nn.Dropout(), nn.Linear(1024, num_classes))
 
 
-class SamePad(nn.ZeroPad2d):
-    """TensorFlow's SAME for `size` divisible by the stride: what is odd goes to the right and below."""
-
-    def __init__(self, kernel, stride):
-        total = kernel - stride
-        super().__init__((total // 2, total - total // 2) * 2)
+def same_conv(c, out, kernel, stride, groups=1):
+    """What pads, and the convolution, with TensorFlow's SAME for a size divisible by the stride: what is odd goes to the right and
+    below.  Padding that is even on both sides is the convolution's own, which is quicker."""
+    total = kernel - stride
+    even = total % 2 == 0
+    pad = nn.Identity() if even else nn.ZeroPad2d((total // 2, total - total // 2) * 2)
+    return pad, nn.Conv2d(c, out, kernel, stride, total // 2 if even else 0, groups=groups, bias=False)
 
 
 def batch_norm(c):
@@ -36,8 +37,7 @@ class Block(nn.Module):
         self.adds, self.expands = stride == 1 and c == out, expand > 1
         if self.expands:
             self._expand_conv, self._bn0 = nn.Conv2d(c, wide, 1, bias=False), batch_norm(wide)
-        self.pad = SamePad(kernel, stride)
-        self._depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        self.pad, self._depthwise_conv = same_conv(wide, wide, kernel, stride, wide)
         self._bn1 = batch_norm(wide)
         self._project_conv, self._bn2 = nn.Conv2d(wide, out, 1, bias=False), batch_norm(out)
         self.relu6 = nn.ReLU6()
@@ -54,7 +54,8 @@ class Lite0(nn.Module):
 
     def __init__(self, num_classes):
         super().__init__()
-        self._conv_stem, self._bn0 = nn.Conv2d(3, 32, 3, 2, bias=False), batch_norm(32)
+        self.pad, self._conv_stem = same_conv(3, 32, 3, 2)
+        self._bn0 = batch_norm(32)
         blocks, c = [], 32
         for expand, kernel, stride, out, repeats in ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3),
                                                      (6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1)):
@@ -67,7 +68,7 @@ class Lite0(nn.Module):
 
     def children_in_order(self):
         """(name, module); what has no parameters bears the name of what it follows."""
-        return [("_conv_stem", SamePad(3, 2)), ("_conv_stem", self._conv_stem), ("_bn0", self._bn0), ("_bn0", nn.ReLU6()),
+        return [("_conv_stem", self.pad), ("_conv_stem", self._conv_stem), ("_bn0", self._bn0), ("_bn0", nn.ReLU6()),
                 *((f"_blocks.{i}", b) for i, b in enumerate(self._blocks)),
                 ("_conv_head", self._conv_head), ("_bn1", self._bn1), ("_bn1", nn.ReLU6()),
                 ("_bn1", nn.AdaptiveAvgPool2d(1)), ("_bn1", nn.Flatten()), ("_fc", self._fc)]
