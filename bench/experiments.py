@@ -44,7 +44,7 @@ EXPERIMENTS = {
 
 
 def lite0():
-    from torch_nets import Lite0
+    from torch_side import Lite0
     from torch import nn
     net, parts = Lite0(CLASSES), {"first": [], "last": [], "fc": []}
     for name, child in net.children_in_order():

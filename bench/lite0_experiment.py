@@ -42,21 +42,10 @@ def tlc(part, seeds, a):
         report("tlc", part, seed, [e["valid_accuracy"] for e in lines if e["type"] == "epoch"], seconds)
 
 
-def pictures(folder):
-    import torch
-    import torchvision
-    from torchvision.transforms import v2
-    data = torchvision.datasets.ImageFolder(folder, v2.Compose([v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor()]))
-    x = torch.empty(len(data), 3, 224, 224, dtype=torch.uint8)
-    for i, (picture, _) in enumerate(data):
-        x[i] = picture
-    return x, torch.tensor(data.targets)
-
-
 def pytorch(part, seeds, data, a):
     import torch
     from torch import nn
-    from torch_nets import Lite0
+    from torch_side import Lite0
     rate, trained = PARTS[part]
     for seed in seeds:
         torch.manual_seed(seed)
@@ -109,10 +98,11 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
     import torch
+    from torch_side import pictures
     torch.set_num_threads(a.threads)
     seeds = [int(s) for s in a.seeds.split(",")]
     os.makedirs(WORK, exist_ok=True)
-    data = [pictures(os.path.join(a.photos, part)) for part in ("train", "valid")]
+    data = [pictures(os.path.join(a.photos, part), 256, 224) for part in ("train", "valid")]
     for part in a.parts:
         tlc(part, seeds, a)
         pytorch(part, seeds, data, a)

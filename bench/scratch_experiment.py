@@ -40,25 +40,13 @@ def tlc(a):
             report("tlc", e["epoch"], e["train_loss"], e["valid_loss"], e["valid_accuracy"], e["time_s"])
 
 
-def pictures(folder):
-    """All of a folder at 64x64 as bytes, and their classes."""
-    import torch
-    import torchvision
-    from torchvision.transforms import v2
-    data = torchvision.datasets.ImageFolder(folder, v2.Compose([v2.Resize(SIDE), v2.CenterCrop(SIDE), v2.PILToTensor()]))
-    x = torch.empty(len(data), 3, SIDE, SIDE, dtype=torch.uint8)
-    for i, (picture, _) in enumerate(data):
-        x[i] = picture
-    return x, torch.tensor(data.targets)
-
-
 def pytorch(a):
     import torch
     from torch import nn
-    from torch_nets import vgg_small
+    from torch_side import pictures, vgg_small
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
-    (x, y), (valid_x, valid_y) = (pictures(os.path.join(a.photos, part)) for part in ("train", "valid"))
+    (x, y), (valid_x, valid_y) = (pictures(os.path.join(a.photos, part), SIDE, SIDE) for part in ("train", "valid"))
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (MEAN, STD))
     net = vgg_small(2).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), a.lr, fused=True)

@@ -20,7 +20,7 @@ import torch
 import torchvision
 from torch import nn
 
-from torch_nets import vgg_small
+from torch_side import vgg_small
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TLC = os.environ.get("TLC", os.path.join(SOURCE, "build/release/tlc"))

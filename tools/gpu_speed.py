@@ -38,73 +38,15 @@ def first_line(error):
 try:
     import numpy as np
     import torch
-    from torch import nn
-    from torch.nn.functional import cross_entropy, pad
+    from torch.nn.functional import cross_entropy
 except ImportError as e:
     say("left", f"PyTorch beside tlc: {first_line(e)}")
     sys.exit(0)
 
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+from torch_side import Lite0, vgg_small
 
 # --- networks -------------------------------------------------------------------------------
-
-def vgg_small(num_classes):
-    """As models/vgg-small.tir, for pictures of 64x64."""
-    layers, c = [], 3
-    for widths in ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512)):
-        for width in widths:
-            layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]
-            c = width
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8192, 1024), nn.ReLU(), nn.Dropout(), nn.Linear(1024, 1024), nn.ReLU(),
-                         nn.Dropout(), nn.Linear(1024, num_classes))
-
-
-class SameConv(nn.Conv2d):
-    """Padded as TensorFlow's SAME: the odd one goes below and to the right."""
-
-    def forward(self, x):
-        p = [max((-(-size // s) - 1) * s + k - size, 0) for size, k, s in zip(x.shape[2:], self.kernel_size, self.stride)]
-        return super().forward(pad(x, (p[1] // 2, p[1] - p[1] // 2, p[0] // 2, p[0] - p[0] // 2)))
-
-
-def norm(channels):
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-
-
-class LiteBlock(nn.Module):
-    """An inverted residual (Sandler et al. 2018); its members have the names of models/efficientnet_lite0.tir."""
-
-    def __init__(self, into, out, kernel, stride, expand):
-        super().__init__()
-        wide = into * expand
-        if expand > 1:
-            self._expand_conv, self._bn0 = nn.Conv2d(into, wide, 1, bias=False), norm(wide)
-        self._depthwise_conv, self._bn1 = SameConv(wide, wide, kernel, stride, groups=wide, bias=False), norm(wide)
-        self._project_conv, self._bn2 = nn.Conv2d(wide, out, 1, bias=False), norm(out)
-        self.expands, self.adds = expand > 1, stride == 1 and into == out
-
-    def forward(self, x):
-        y = nn.functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = self._bn2(self._project_conv(nn.functional.relu6(self._bn1(self._depthwise_conv(y)))))
-        return x + y if self.adds else y
-
-
-class Lite0(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        blocks, into = [], 32
-        for count, out, kernel, stride, expand in ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
-                                                   (4, 192, 5, 2, 6), (1, 320, 3, 1, 6)):
-            for i in range(count):
-                blocks.append(LiteBlock(into, out, kernel, stride if i == 0 else 1, expand))
-                into = out
-        self._conv_stem, self._bn0, self._blocks = SameConv(3, 32, 3, 2, bias=False), norm(32), nn.Sequential(*blocks)
-        self._conv_head, self._bn1, self._fc = nn.Conv2d(320, 1280, 1, bias=False), norm(1280), nn.Linear(1280, num_classes)
-
-    def forward(self, x):
-        x = self._blocks(nn.functional.relu6(self._bn0(self._conv_stem(x))))
-        return self._fc(nn.functional.relu6(self._bn1(self._conv_head(x))).mean((2, 3)))
-
 
 def network(name):
     if name == "vgg-small":
