@@ -17,7 +17,7 @@ tlc_command_fn tlc_cli_split, tlc_cli_fit, tlc_cli_explain;
 /* From options to the passes' and the emitter's terms; usage errors are filed. */
 TLC_MUST_USE tlc_status tlc_cli_options(tlc_ctx *ctx, const tlb_args *a, tlc_options *out);
 /* How pictures become the input of `forward`: defaults by its shape, then --preprocess, --resize,
- * --crop, --mean, --std. */
+ * --crop, --mean, --std, --bgr. */
 TLC_MUST_USE tlc_status tlc_cli_preprocess(tlc_ctx *ctx, const tlb_args *a, const tlc_func *forward,
                                            tlr_preprocess *out);
 

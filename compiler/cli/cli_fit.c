@@ -170,13 +170,17 @@ static const char *class_remark(const fit *f)
 /* Options of compile that are given, behind the command's own words. */
 static void pass_on(const fit *f, const char **words, int n)
 {
-    static const tlb_option options[] = { TLB_OPT_WEIGHTS, TLB_OPT_BATCH, TLB_OPT_OPTIMIZER };
+    static const tlb_option options[] = { TLB_OPT_WEIGHTS,    TLB_OPT_BATCH,  TLB_OPT_OPTIMIZER,
+                                          TLB_OPT_PREPROCESS, TLB_OPT_RESIZE, TLB_OPT_CROP,
+                                          TLB_OPT_MEAN,       TLB_OPT_STD };
     for (size_t i = 0; i < sizeof options / sizeof *options; ++i) {
         if (!tlb_given(f->a, options[i]))
             continue;
         words[n++] = tlc_arena_printf(&f->ctx->arena, "--%s", tlb_option_name(options[i]));
         words[n++] = tlb_text(f->a, options[i]);
     }
+    if (tlb_given(f->a, TLB_OPT_BGR))
+        words[n++] = tlb_flag(f->a, TLB_OPT_BGR) ? "--bgr" : "--no-bgr";
 }
 
 static tlc_status compile(fit *f)

@@ -154,23 +154,44 @@ static tlc_status read_channels(tlc_ctx *ctx, tlb_option option, const char *tex
     return TLC_OK;
 }
 
-static const tlr_preprocess imagenet = { .kind = TLR_PREPROCESS_PICTURE,
-                                         .mean = { 0.485f, 0.456f, 0.406f },
-                                         .std = { 0.229f, 0.224f, 0.225f } };
-static const tlr_preprocess unit = { .kind = TLR_PREPROCESS_PICTURE, .std = { 1, 1, 1 } };
+/* Presets of --preprocess: torchvision's, PyTorch's ToTensor alone, and what Keras calls "tf" and
+ * "caffe" (keras.applications.imagenet_utils; Caffe's own networks too); `bytes` is for networks
+ * that scale inside. */
+static const struct preset {
+    const char *name;
+    bool exact; /* resized to the input; else the shorter side to 256/224 of it, and cropped */
+    float mean[3], std[3];
+    int bgr;
+} presets[] = {
+    { "imagenet", false, { 0.485f, 0.456f, 0.406f }, { 0.229f, 0.224f, 0.225f }, 0 },
+    { "unit", true, { 0, 0, 0 }, { 1, 1, 1 }, 0 },
+    { "tf", false, { 0.5f, 0.5f, 0.5f }, { 0.5f, 0.5f, 0.5f }, 0 },
+    { "caffe",
+      false,
+      { 103.939f / 255, 116.779f / 255, 123.68f / 255 },
+      { 1.0f / 255, 1.0f / 255, 1.0f / 255 },
+      1 },
+    { "bytes", false, { 0, 0, 0 }, { 1.0f / 255, 1.0f / 255, 1.0f / 255 }, 0 },
+};
 
-/* The named preset for an input of h x w: imagenet resizes to 256/224 of the crop, unit to the input. */
+/* The named preset for an input of h x w. */
 static tlc_status preset(tlc_ctx *ctx, const char *name, int h, int w, tlr_preprocess *out)
 {
-    if (strcmp(name, "imagenet") == 0) {
-        *out = imagenet;
-        out->resize_short = (int)((h < w ? h : w) * 256L / 224);
-    } else if (strcmp(name, "unit") == 0) {
-        *out = unit;
+    const struct preset *p = presets, *end = presets + sizeof presets / sizeof *presets;
+    const char *known = "";
+    for (; p < end && strcmp(p->name, name) != 0; ++p)
+        known = tlc_arena_printf(&ctx->arena, "%s%s%s", known, *known ? ", " : "", p->name);
+    if (p == end)
+        return usage(ctx, TLB_OPT_PREPROCESS, name,
+                     tlc_arena_printf(&ctx->arena, "%s or none", known));
+    *out = (tlr_preprocess){ .kind = TLR_PREPROCESS_PICTURE, .bgr = p->bgr };
+    memcpy(out->mean, p->mean, sizeof out->mean);
+    memcpy(out->std, p->std, sizeof out->std);
+    if (p->exact) {
         out->resize_h = h;
         out->resize_w = w;
     } else {
-        return usage(ctx, TLB_OPT_PREPROCESS, name, "imagenet, unit or none");
+        out->resize_short = (int)((h < w ? h : w) * 256L / 224);
     }
     out->crop_h = h;
     out->crop_w = w;
@@ -179,7 +200,8 @@ static tlc_status preset(tlc_ctx *ctx, const char *name, int h, int w, tlr_prepr
 
 static tlc_status refuse_picture_options(tlc_ctx *ctx, const tlb_args *a)
 {
-    static const tlb_option options[] = { TLB_OPT_RESIZE, TLB_OPT_CROP, TLB_OPT_MEAN, TLB_OPT_STD };
+    static const tlb_option options[] = { TLB_OPT_RESIZE, TLB_OPT_CROP, TLB_OPT_MEAN, TLB_OPT_STD,
+                                          TLB_OPT_BGR };
     for (size_t i = 0; i < sizeof options / sizeof *options; ++i)
         if (tlb_given(a, options[i]))
             return tlc_fail(ctx, TLC_E_USAGE, "E_USAGE",
@@ -223,6 +245,8 @@ tlc_status tlc_cli_preprocess(tlc_ctx *ctx, const tlb_args *a, const tlc_func *f
         TLC_TRY(read_channels(ctx, TLB_OPT_MEAN, tlb_text(a, TLB_OPT_MEAN), false, out->mean));
     if (tlb_given(a, TLB_OPT_STD))
         TLC_TRY(read_channels(ctx, TLB_OPT_STD, tlb_text(a, TLB_OPT_STD), true, out->std));
+    if (tlb_given(a, TLB_OPT_BGR))
+        out->bgr = tlb_flag(a, TLB_OPT_BGR);
     return TLC_OK;
 }
 

@@ -207,7 +207,7 @@ static void w_preprocess(tlc_cwriter *w, const tlr_preprocess *p)
           p->resize_short, p->resize_h, p->resize_w, p->crop_h, p->crop_w);
     w_floats(w, "mean", p->mean);
     w_floats(w, "std", p->std);
-    tlc_w(w, "%s },\n", last);
+    tlc_w(w, "%s%s },\n", last, p->bgr ? ", .bgr = 1" : "");
 }
 
 static const char *optimizer_name(const tlc_emission *e)

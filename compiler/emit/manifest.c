@@ -181,10 +181,10 @@ static json_t *preprocess(const tlr_preprocess *p)
 {
     if (p->kind == TLR_PREPROCESS_NONE)
         return json_null();
-    return json_pack("{s:s, s:i, s:[i,i], s:[i,i], s:o, s:o}", "layout",
-                     p->channels_last ? "NHWC" : "NCHW", "resize_short", p->resize_short, "resize",
-                     p->resize_h, p->resize_w, "crop", p->crop_h, p->crop_w, "mean",
-                     floats(p->mean, 3), "std", floats(p->std, 3));
+    return json_pack("{s:s, s:s, s:i, s:[i,i], s:[i,i], s:o, s:o}", "layout",
+                     p->channels_last ? "NHWC" : "NCHW", "channel_order", p->bgr ? "BGR" : "RGB",
+                     "resize_short", p->resize_short, "resize", p->resize_h, p->resize_w, "crop",
+                     p->crop_h, p->crop_w, "mean", floats(p->mean, 3), "std", floats(p->std, 3));
 }
 
 static json_t *options(const tlc_emission *e)

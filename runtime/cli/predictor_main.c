@@ -69,7 +69,7 @@ static void print_preprocess(const tlr_preprocess *p)
         printf("pictures  resize shorter side to %d (--resize)", p->resize_short);
     else
         printf("pictures  resize to %dx%d (--resize)", p->resize_h, p->resize_w);
-    printf(", crop %dx%d (--crop)\n", p->crop_h, p->crop_w);
+    printf(", crop %dx%d (--crop); %s\n", p->crop_h, p->crop_w, p->bgr ? "BGR" : "RGB");
     printf("          mean %g %g %g (--mean), std %g %g %g (--std)\n", (double)p->mean[0],
            (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1],
            (double)p->std[2]);
@@ -105,11 +105,11 @@ static void print_info_json(const tlr_model *m, const tlr_info *info)
            info->n_classes, info->feature_elems, m->params_total, m->max_batch,
            m->consts_bytes + m->params_bytes, tlr_session_bytes(m, &one));
     if (p->kind == TLR_PREPROCESS_PICTURE)
-        printf(",\"preprocess\":{\"resize_short\":%d,\"resize\":[%d,%d],\"crop\":[%d,%d],"
-               "\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}", p->resize_short,
-               p->resize_h, p->resize_w, p->crop_h, p->crop_w, (double)p->mean[0],
-               (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1],
-               (double)p->std[2]);
+        printf(",\"preprocess\":{\"channel_order\":\"%s\",\"resize_short\":%d,\"resize\":[%d,%d],"
+               "\"crop\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}",
+               p->bgr ? "BGR" : "RGB", p->resize_short, p->resize_h, p->resize_w, p->crop_h,
+               p->crop_w, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
+               (double)p->std[0], (double)p->std[1], (double)p->std[2]);
     printf("}\n");
 }
 

@@ -111,6 +111,7 @@ json_t *trainer_describe(const trainer_run *run)
                           p->channels_last ? "NHWC" : "NCHW", "input", shape, "classes", classes);
     if (!j || p->kind != TLR_PREPROCESS_PICTURE)
         return j;
+    json_object_set_new(j, "channel_order", json_string(p->bgr ? "BGR" : "RGB"));
     json_object_set_new(j, "resize_short", json_integer(p->resize_short));
     json_object_set_new(j, "resize", json_pack("[i, i]", p->resize_h, p->resize_w));
     json_object_set_new(j, "crop", json_pack("[i, i]", p->crop_h, p->crop_w));

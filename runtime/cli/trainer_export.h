@@ -7,7 +7,7 @@
 /* --- trainer_export.c --------------------------------------------------------------------- */
 
 tlb_status trainer_cannot_write(const tlb_args *a, const char *path, int error);
-/* preprocess.json: classes, input, resize, crop, mean, std; NULL: out of memory. */
+/* preprocess.json: classes, input, channel order, resize, crop, mean, std; NULL: out of memory. */
 json_t *trainer_describe(const trainer_run *run);
 
 /* --- trainer_graph.c: export.json and export.bin ------------------------------------------ */

@@ -163,7 +163,7 @@ static void print_preprocess(void)
         printf("pictures  shorter side to %d (--resize)", p->resize_short);
     else
         printf("pictures  to %dx%d (--resize)", p->resize_h, p->resize_w);
-    printf(", centre %dx%d (--crop); RGB\n", p->crop_h, p->crop_w);
+    printf(", centre %dx%d (--crop); %s\n", p->crop_h, p->crop_w, p->bgr ? "BGR" : "RGB");
     printf("          mean %g, %g, %g (--mean), std %g, %g, %g (--std)\n", (double)p->mean[0],
            (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1],
            (double)p->std[2]);

@@ -130,8 +130,9 @@ typedef struct tlr_preprocess { /* part of the compiled model; semantics.md, Pic
     int resize_short;           /* shorter side becomes this; 0: resize_h x resize_w exactly */
     int resize_h, resize_w;
     int crop_h, crop_w;         /* centre crop = the network's input */
-    float mean[3], std[3];      /* of x/255 */
+    float mean[3], std[3];      /* of x/255, in the order of the input's channels */
     int channels_last;          /* the input is [n,h,w,3]; 0: [n,3,h,w] */
+    int bgr;                    /* its channels are blue, green, red */
 } tlr_preprocess;
 
 typedef enum tlr_optimizer { TLR_OPT_NONE, TLR_ADAM, TLR_ADAMW, TLR_SGD } tlr_optimizer;

@@ -98,7 +98,7 @@ tlr_status tlr_pixels_to_crop(const tlr_preprocess *p, const tlr_picture *pic, u
     return TLR_OK;
 }
 
-/* What every byte of a channel becomes. */
+/* What every byte of one of the input's channels becomes. */
 static void level_table(const tlr_preprocess *p, int channel, float table[256])
 {
     for (int v = 0; v < 256; ++v) {
@@ -113,14 +113,15 @@ void tlr_normalise(const tlr_preprocess *p, const uint8_t *rgb, tlr_type type, v
     size_t channel = p->channels_last ? 1 : plane, pixel = p->channels_last ? 3 : 1;
     for (size_t c = 0; c < 3; ++c) {
         float table[256];
+        size_t from = p->bgr ? 2 - c : c;
         level_table(p, (int)c, table);
         float *f32 = (float *)input + c * channel;
         double *f64 = (double *)input + c * channel;
         for (size_t i = 0; i < plane; ++i) {
             if (type == TLR_F64)
-                f64[i * pixel] = table[rgb[i * 3 + c]];
+                f64[i * pixel] = table[rgb[i * 3 + from]];
             else
-                f32[i * pixel] = table[rgb[i * 3 + c]];
+                f32[i * pixel] = table[rgb[i * 3 + from]];
         }
     }
 }

@@ -13,7 +13,7 @@ size_t tlr_pixels_scratch_max(const tlr_preprocess *p); /* enough for a picture 
 /**
  * Resize (Pillow's antialiased bilinear filter, byte for byte), centre crop, and normalise:
  * input[c][y][x] = (pixel/255 - mean[c]) / std[c] in float, planes one after another; or, where
- * p->channels_last, input[y][x][c].
+ * p->channels_last, input[y][x][c].  Channel 0 is red, or, where p->bgr, blue.
  * type     TLR_F32 or TLR_F64 (the float values, widened).
  * scratch  16-byte aligned.
  */

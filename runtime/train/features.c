@@ -211,7 +211,7 @@ static tlr_content_key model_key(const tlr_trainer *t)
     XXH3_128bits_update(&s, &h.consts_xxh64, sizeof h.consts_xxh64);
     const tlr_preprocess *p = &m->preprocess;
     const int sizes[] = { (int)p->kind, p->resize_short, p->resize_h, p->resize_w,
-                          p->crop_h,    p->crop_w };
+                          p->crop_h,    p->crop_w,       p->bgr };
     XXH3_128bits_update(&s, sizes, sizeof sizes);
     XXH3_128bits_update(&s, p->mean, sizeof p->mean);
     XXH3_128bits_update(&s, p->std, sizeof p->std);

@@ -151,8 +151,9 @@ def test_predict():
 
 def test_fit():
     out = place("fitted")
-    said = run(TLC, "fit", DEMO, place("a"), "-o", out, "--epochs", "2").stdout
+    said = run(TLC, "fit", DEMO, place("a"), "-o", out, "--epochs", "2", "--mean", "0.4", "--bgr").stdout
     check(all(f"{i}/4  $ " in said for i in (1, 2, 3, 4)) and "# moon, star" in said, "fit: shows its commands")
+    check(" --mean 0.4 --bgr  #" in said, "fit: passes on what pictures become")
     check(os.path.exists(out + "-run/best.json") and os.path.exists(out + "-app/weights.bin"), "fit: run and app")
     classes = run(os.path.join(out, "predictor"), "classify", "--weights", out + "-app/weights.bin",
                   os.path.join(photos, "valid/moon/000.png")).stdout

@@ -1,11 +1,12 @@
-"""A network with TensorFlow's input, [n,H,W,3], beside its twin with [n,3,H,W]: photographs, arrays and exports give the same."""
+"""Pictures as other frameworks lay them: TensorFlow's [n,H,W,3], Caffe's blue first.  Each network has a twin that takes
+[n,3,H,W] of red, green, blue: photographs, arrays and exports give the same."""
 import glob
 import json
 import os
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from common import TLC, check, finish, read_safetensors, run
 from tiny import DEMO, demo_net, expect, quick_make, save, scratch, shapes
@@ -106,6 +107,35 @@ def exported(out, logits):
             check(far < 1e-5, f"and ONNX Runtime's outputs of it: {far:.1e} of the largest away")
 
 
+def blue_first():
+    """The demo's network with the channels of its first layer turned: it wants --bgr."""
+    model = onnx.load(DEMO)
+    first = next(n for n in model.graph.node if n.op_type == "Conv").input[1]
+    w = next(t for t in model.graph.initializer if t.name == first)
+    w.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(w)[:, ::-1]), first))
+    turned = save(model, os.path.join(here, "bgr.onnx"))
+    heads = []
+    for name, file, options in (("rgb", DEMO, ["--mean", "0.1,0.2,0.3", "--std", "0.5,0.6,0.7"]),
+                                ("bgr", turned, ["--bgr", "--mean", "0.3,0.2,0.1", "--std", "0.7,0.6,0.5"])):
+        out = os.path.join(here, name)
+        run(TLC, "compile", file, *options, "--replace-head", "2", "--freeze-backbone", "--name", name, "-o", out)
+        quick_make(out, "trainer", flags="-O2")
+        heads.append(best(trained(out, "run_" + name, [photos])))
+        said = run(os.path.join(out, "trainer"), "info").stdout
+        check(f"; {name.upper()}\n" in said, f"trainer info: {name.upper()}")
+    far = max(np.abs(heads[0][k] - heads[1][k]).max() for k in heads[0])
+    check(far < 1e-4, f"blue first: the head that red first gives, {far:.1e} away at most")
+
+
+def presets():
+    for name, order, mean, std in (("caffe", "BGR", 103.939 / 255, 1 / 255), ("tf", "RGB", 0.5, 0.5), ("bytes", "RGB", 0, 1 / 255)):
+        out = os.path.join(here, "preset")
+        run(TLC, "compile", DEMO, "-o", out, "--preprocess", name)
+        with open(os.path.join(out, "manifest.json")) as f:
+            p = json.load(f)["preprocess"]
+        check(p["channel_order"] == order and abs(p["mean"][0] - mean) < 1e-7 and abs(p["std"][2] - std) < 1e-7, f"--preprocess {name}: {p}")
+
+
 def refusals():
     expect("--crop that is not the input: 2", [TLC, "compile", model, "-o", os.path.join(here, "no"), "--crop", "9"], 2, "network's input is")
     out = os.path.join(here, "resized")
@@ -123,5 +153,7 @@ run(TLC, "compile", model, "--replace-head", "2", "--freeze-backbone", "--name",
 quick_make(net, "trainer", "predictor", flags="-O2")
 exported(*from_photographs())
 from_arrays()
+blue_first()
+presets()
 refusals()
 finish()

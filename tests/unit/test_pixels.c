@@ -108,9 +108,11 @@ static void crops_as_torchvision(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof crops / sizeof *crops; ++i) {
         int w = crops[i].w, h = crops[i].h, c = crops[i].crop;
-        tlr_preprocess p = {
-            TLR_PREPROCESS_PICTURE, crops[i].resize, 0, 0, c, c, { 0 }, { 1, 1, 1 }, 0
-        };
+        tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                             .resize_short = crops[i].resize,
+                             .crop_h = c,
+                             .crop_w = c,
+                             .std = { 1, 1, 1 } };
         uint8_t got[8 * 8 * 3], *src = make_picture(w, h);
         size_t bytes = tlr_pixels_scratch_bytes(&p, w, h);
         char *scratch = aligned_alloc(16, (bytes + 15) / 16 * 16);
@@ -127,7 +129,11 @@ static void crops_as_torchvision(void **state)
 static void scratch_is_bounded(void **state)
 {
     (void)state;
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 256, 0, 0, 224, 224, { 0 }, { 1, 1, 1 }, 0 };
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .resize_short = 256,
+                         .crop_h = 224,
+                         .crop_w = 224,
+                         .std = { 1, 1, 1 } };
     static const int sizes[][2] = {
         { 65500, 1 }, { 1, 65500 }, { 65500, 65500 }, { 1, 1 }, { 65500, 33000 }
     };
@@ -139,7 +145,11 @@ static void scratch_is_bounded(void **state)
 
 static void crop_of(const tlr_picture *pic, uint8_t *out)
 {
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 }, 0 };
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .resize_short = 4,
+                         .crop_h = 4,
+                         .crop_w = 4,
+                         .std = { 1, 1, 1 } };
     char *scratch = aligned_alloc(16, (tlr_pixels_scratch_max(&p) + 15) / 16 * 16);
     assert_int_equal(tlr_pixels_to_crop(&p, pic, out, scratch), TLR_OK);
     free(scratch);
@@ -187,9 +197,12 @@ static void normalises_as_numpy(void **state)
 {
     (void)state;
     static const uint32_t want[4] = { 3221719997u, 3221648171u, 3209469641u, 1074785821u };
-    tlr_preprocess p = {
-        TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.485f, 0, 0 }, { 0.229f, 1, 1 }, 0
-    };
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .resize_short = 2,
+                         .crop_h = 2,
+                         .crop_w = 2,
+                         .mean = { 0.485f, 0, 0 },
+                         .std = { 0.229f, 1, 1 } };
     uint8_t rgb[12] = { 0, 255, 0, 1, 0, 0, 77, 0, 0, 255, 0, 51 };
     float f[12];
     double d[12];
@@ -206,8 +219,12 @@ static void normalises_as_numpy(void **state)
 static void normalises_channels_last(void **state)
 {
     (void)state;
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 2, 0, 0, 2, 2, { 0.1f, 0.2f, 0.3f },
-                         { 1, 2, 3 }, 0 };
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .resize_short = 2,
+                         .crop_h = 2,
+                         .crop_w = 2,
+                         .mean = { 0.1f, 0.2f, 0.3f },
+                         .std = { 1, 2, 3 } };
     uint8_t rgb[12] = { 0, 255, 0, 1, 0, 7, 77, 0, 9, 255, 0, 51 };
     float planes[12], last[12];
     double wide[12];
@@ -221,10 +238,40 @@ static void normalises_channels_last(void **state)
     }
 }
 
+/* Caffe's order: mean and std are of the input's channels, blue first. */
+static void normalises_blue_first(void **state)
+{
+    (void)state;
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .crop_h = 2,
+                         .crop_w = 2,
+                         .mean = { 0.1f, 0.2f, 0.3f },
+                         .std = { 1, 2, 3 },
+                         .bgr = 1 };
+    uint8_t rgb[12] = { 0, 255, 0, 1, 0, 7, 77, 0, 9, 255, 0, 51 }, turned[12];
+    float got[12], want[12];
+    for (int last = 0; last < 2; ++last) {
+        p.channels_last = last;
+        p.bgr = 1;
+        tlr_normalise(&p, rgb, TLR_F32, got);
+        for (int i = 0; i < 12; ++i)
+            turned[i] = rgb[i / 3 * 3 + 2 - i % 3];
+        p.bgr = 0;
+        tlr_normalise(&p, turned, TLR_F32, want);
+        assert_memory_equal(got, want, sizeof got);
+        assert_true(got[0] == -0.1f);
+    }
+}
+
 static void refuses_bad_pictures(void **state)
 {
     (void)state;
-    tlr_preprocess p = { TLR_PREPROCESS_PICTURE, 4, 0, 0, 4, 4, { 0 }, { 1, 1, 1 }, 0 }, none = p;
+    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
+                         .resize_short = 4,
+                         .crop_h = 4,
+                         .crop_w = 4,
+                         .std = { 1, 1, 1 } },
+                   none = p;
     static uint8_t px[48], scratch[1] __attribute__((aligned(16)));
     tlr_picture good = { px, 4, 4, 12, TLR_RGB }, bad[5];
     none.kind = TLR_PREPROCESS_NONE;
@@ -259,10 +306,12 @@ static void shared_resizes(void **state)
     }
 }
 
-static const tlr_preprocess imagenet = {
-    TLR_PREPROCESS_PICTURE,    256, 0, 0, 224, 224, { 0.485f, 0.456f, 0.406f },
-    { 0.229f, 0.224f, 0.225f }, 0
-};
+static const tlr_preprocess imagenet = { .kind = TLR_PREPROCESS_PICTURE,
+                                         .resize_short = 256,
+                                         .crop_h = 224,
+                                         .crop_w = 224,
+                                         .mean = { 0.485f, 0.456f, 0.406f },
+                                         .std = { 0.229f, 0.224f, 0.225f } };
 
 /* The picture file i (1 to 8) as the network sees it. */
 static void decode_and_crop(int i, uint8_t *rgb)
@@ -315,11 +364,11 @@ static void shared_pipeline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resizes_as_pillow),   cmocka_unit_test(crops_as_torchvision),
-        cmocka_unit_test(scratch_is_bounded),  cmocka_unit_test(formats_and_strides),
-        cmocka_unit_test(normalises_as_numpy),
-        cmocka_unit_test(normalises_channels_last), cmocka_unit_test(refuses_bad_pictures),
-        cmocka_unit_test(shared_resizes),      cmocka_unit_test(shared_pipeline),
+        cmocka_unit_test(resizes_as_pillow),     cmocka_unit_test(crops_as_torchvision),
+        cmocka_unit_test(scratch_is_bounded),    cmocka_unit_test(formats_and_strides),
+        cmocka_unit_test(normalises_as_numpy),   cmocka_unit_test(normalises_channels_last),
+        cmocka_unit_test(normalises_blue_first), cmocka_unit_test(refuses_bad_pictures),
+        cmocka_unit_test(shared_resizes),        cmocka_unit_test(shared_pipeline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
