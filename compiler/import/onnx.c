@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IR_LEAST = 3, IR_MOST = 13, OPSET_LEAST = 7, OPSET_MOST = 21 };
+enum { IR_LEAST = 3, IR_MOST = 14, OPSET_LEAST = 7, OPSET_MOST = 28 };
 
 /* --- the model ----------------------------------------------------------- */
 

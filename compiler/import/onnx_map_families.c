@@ -2,7 +2,7 @@
  * activations, normalisations, Split, Expand, Where.
  *
  * Where an operator is a sum or product of others it becomes those: PRelu, Neg, Reciprocal,
- * Expand, Gelu.
+ * Expand, Gelu, Swish.
  */
 #include "onnx_map.h"
 
@@ -131,6 +131,18 @@ tlc_status tlc_onnx_map_gelu(tlc_onnx_node *n)
     TLC_TRY(step(n, TLC_OP_ADD, v, number(n, 1), &v));
     TLC_TRY(step(n, TLC_OP_MUL, x, number(n, 0.5), &half));
     return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_MUL, (tlc_value *[]){ half, v }, 2));
+}
+
+/* x sigmoid(alpha x) */
+tlc_status tlc_onnx_map_swish(tlc_onnx_node *n)
+{
+    double alpha;
+    tlc_value *x = n->in[0], *v = x;
+    TLC_TRY(tlc_onnx_float(n, "alpha", 1, &alpha));
+    if (alpha != 1)
+        TLC_TRY(step(n, TLC_OP_MUL, x, number(n, alpha), &v));
+    TLC_TRY(step(n, TLC_OP_SIGMOID, v, NULL, &v));
+    return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_MUL, (tlc_value *[]){ x, v }, 2));
 }
 
 static tlc_status with_number(const tlc_onnx_node *n, tlc_op op, int x)

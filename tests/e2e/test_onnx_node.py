@@ -14,6 +14,8 @@ front, so a test is taken like this:
   exit code 4 or 5, one line that says error.  Refused by design are other element types than float, operators on
   the batch axis, more operators than docs/operators.md lists, training.
 
+TLC_ONNX_CASES names a folder with the tests of another release (tests/tools/onnx_cases.py writes one).
+
 One C program holds all networks of a target, so that the runtime is compiled once.  Target ref runs every test,
 cpu every third one of those, with TLC_LONG=1 every one."""
 import os
@@ -33,14 +35,16 @@ except ImportError:
     print("skipped: no onnx package")
     sys.exit(77)
 
-ROOT = "/usr/share/libonnx-testdata/data"
+OTHER = os.environ.get("TLC_ONNX_CASES")
+ROOT = OTHER or "/usr/share/libonnx-testdata/data"
 SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator")
 # What must not fall: tests that are supported, of all there are in release 1.12.
-TOTAL, LEAST = 1072, 241
+TOTAL, LEAST = (0, 0) if OTHER else (1072, 241)
 BOUND = 1e-5  # of the largest output
 # Not compared: align_corners with the scale 0.6 of four elements.  The test's last position is that of 2.4 elements, ours is
-# that of the two that there are, as in PyTorch and ONNX Runtime.
-DIFFERS = ("node/test_resize_downsample_scales_cubic_align_corners", "node/test_resize_downsample_scales_linear_align_corners")
+# that of the two that there are, as in PyTorch and ONNX Runtime.  A pooling test of later releases gives what it wants in four digits.
+DIFFERS = ("node/test_resize_downsample_scales_cubic_align_corners", "node/test_resize_downsample_scales_linear_align_corners",
+           "node/test_averagepool_2d_ceil_last_window_starts_on_pad")
 UNCHANGED = ("Elu", "HardSigmoid", "GlobalAveragePool", "GlobalMaxPool", "Softplus", "Softsign", "Selu")
 HERE = os.path.join(WORK, "onnx_node")
 
@@ -351,11 +355,12 @@ def main():
         sys.exit(77)
     shutil.rmtree(HERE, ignore_errors=True)
     os.makedirs(HERE)
-    every = [f"{suite}/{t}" for suite in SUITES for t in sorted(os.listdir(os.path.join(ROOT, suite)))]
+    suites = [s for s in SUITES if os.path.isdir(os.path.join(ROOT, s))]
+    every = [f"{suite}/{t}" for suite in suites for t in sorted(os.listdir(os.path.join(ROOT, suite)))]
     tests = [(t, networks(os.path.join(ROOT, t))) for t in every if t not in DIFFERS]
     passed, refused = one_target(tests, "ref")
     supported = len(tests) - len(refused)
-    print(f"ref: passed {len(passed)} of {supported} supported, {len(refused)} refused, {len(DIFFERS)} not compared, of {len(every)}")
+    print(f"ref: passed {len(passed)} of {supported} supported, {len(refused)} refused, {len(every) - len(tests)} not compared, of {len(every)}")
     if os.environ.get("TLC_LIST"):
         print("\n".join("refused " + t for t in refused))
     check(len(every) >= TOTAL, f"{len(every)} tests, {TOTAL} known")

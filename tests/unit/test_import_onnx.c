@@ -389,6 +389,16 @@ static void test_gelu(void **state)
     expect_fail(with(vector_net(20), gelu), TLC_E_MALFORMED, "approximate is");
 }
 
+static void test_swish(void **state)
+{
+    (void)state;
+    pb swish = node_of("Swish", "s", "x", "y");
+    expect(with(vector_net(24), swish), "sigmoid|mul");
+    swish = node_of("Swish", "s", "x", "y");
+    attr_float(&swish, "alpha", 2);
+    expect(with(vector_net(28), swish), "mul|sigmoid|mul");
+}
+
 /* A batch of one, flattened whole and gathered under another shape; `last` is the position of
  * the last value. */
 static net strided_net(int64_t last)
@@ -703,7 +713,9 @@ int main(void)
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_element_types),
         cmocka_unit_test(test_cast_and_splat),
-        cmocka_unit_test(test_shared), cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_swish),
         cmocka_unit_test(test_as_strided),
         cmocka_unit_test(test_initialisers_as_inputs),
         cmocka_unit_test(test_unread_inputs),
