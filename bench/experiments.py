@@ -2,11 +2,11 @@
 
     python3 bench/experiments.py [NAME...] [--rounds 3] [--steps 5] [--batch 16] [--threads 2] [--plain]
 
-NAME: resnet50-head, resnet50-layer4-frozen, -stats, -train, resnet50-whole, lite0-blocks, lite0-whole.  Every measurement is a
-process of its own, tlc's and PyTorch's in turn; medians of all steps but each process's first; memory is the largest resident
+NAME: vgg16-classifier, vgg16-classifier-plain-adam, resnet50-head, resnet50-layer4-frozen, -stats, -train, resnet50-whole,
+lite0-blocks, lite0-whole.  Every measurement is a process of its own, tlc's and PyTorch's in turn; medians of all steps but each process's first; memory is the largest resident
 set of a process (ru_maxrss).  Both read the same arrays, mapped, and compute the frozen part in every step (tlc: --no-cache);
 "cached" is tlc as it comes, with the features of a frozen part computed once.  PyTorch: frozen parts under no_grad and, but
-for --bn stats, in eval mode; Adam, fused; channels-last memory, with --plain as it comes.  Needs torch, torchvision; tlc built
+for --bn stats, in eval mode; Adam, fused but for -plain-adam; channels-last memory, with --plain as it comes.  Needs torch, torchvision; tlc built
 in build/release.  Only the ratios mean something.
 """
 import argparse
@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,15 +30,27 @@ CLASSES, SIZE, RATE = 2, 224, 1e-4
 LAYER4 = ["--freeze", "*", "--unfreeze", "layer4*", "--unfreeze", "fc*"]
 LAST_OF_LITE0 = ("_blocks.14", "_blocks.15", "_conv_head", "_bn1")
 BLOCKS = [word for name in (*LAST_OF_LITE0, "_fc") for word in ("--unfreeze", name + "*")]
-# name: (built-in network, options of compile, children of the module that are trained: None: all, batch norms)
+
+
+class Experiment(NamedTuple):
+    network: str           # built in
+    options: list          # of compile
+    trained: list | None   # children of PyTorch's module; None: all
+    bn: str = "train"      # policy of batch norms
+    head: str = str(CLASSES)
+    fused: bool = True     # PyTorch's Adam
+
+
 EXPERIMENTS = {
-    "resnet50-head": ("resnet50", ["--freeze-backbone"], ["fc"], "train"),
-    "resnet50-layer4-frozen": ("resnet50", [*LAYER4, "--bn", "frozen"], ["layer4", "fc"], "frozen"),
-    "resnet50-layer4-stats": ("resnet50", [*LAYER4, "--bn", "stats"], ["layer4", "fc"], "stats"),
-    "resnet50-layer4-train": ("resnet50", [*LAYER4, "--bn", "train"], ["layer4", "fc"], "train"),
-    "resnet50-whole": ("resnet50", [], None, "train"),
-    "lite0-blocks": ("efficientnet_lite0", ["--freeze", "*", *BLOCKS], ["last", "fc"], "train"),
-    "lite0-whole": ("efficientnet_lite0", [], None, "train"),
+    "vgg16-classifier": Experiment("vgg16", ["--freeze-backbone"], ["classifier"], head="vgg"),
+    "vgg16-classifier-plain-adam": Experiment("vgg16", ["--freeze-backbone"], ["classifier"], head="vgg", fused=False),
+    "resnet50-head": Experiment("resnet50", ["--freeze-backbone"], ["fc"]),
+    "resnet50-layer4-frozen": Experiment("resnet50", [*LAYER4, "--bn", "frozen"], ["layer4", "fc"], "frozen"),
+    "resnet50-layer4-stats": Experiment("resnet50", [*LAYER4, "--bn", "stats"], ["layer4", "fc"], "stats"),
+    "resnet50-layer4-train": Experiment("resnet50", [*LAYER4, "--bn", "train"], ["layer4", "fc"]),
+    "resnet50-whole": Experiment("resnet50", [], None),
+    "lite0-blocks": Experiment("efficientnet_lite0", ["--freeze", "*", *BLOCKS], ["last", "fc"]),
+    "lite0-whole": Experiment("efficientnet_lite0", [], None),
 }
 
 # --- PyTorch, in a process of its own -------------------------------------------------------
@@ -64,8 +77,18 @@ def resnet50():
     return net
 
 
+def vgg16():
+    import torchvision
+    from torch import nn
+    net = torchvision.models.vgg16(num_classes=CLASSES)
+    net.flat = nn.Flatten()
+    return net
+
+
+NETWORKS = {"resnet50": resnet50, "efficientnet_lite0": lite0, "vgg16": vgg16}
 # Children in the order in which they are run.
-PARTS = {"resnet50": ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "pool", "fc"],
+PARTS = {"vgg16": ["features", "avgpool", "flat", "classifier"],
+         "resnet50": ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "pool", "fc"],
          "efficientnet_lite0": ["first", "last", "fc"]}
 
 
@@ -85,15 +108,15 @@ def pytorch(name, a):
     import torch
     from torch import nn
     torch.set_num_threads(a.threads)
-    source, _, parts, bn = EXPERIMENTS[name]
-    net = resnet50() if source == "resnet50" else lite0()
-    children = [getattr(net, p) for p in PARTS[source]]
-    first = 0 if parts is None else PARTS[source].index(parts[0])
+    e = EXPERIMENTS[name]
+    net, order = NETWORKS[e.network](), PARTS[e.network]
+    children = [getattr(net, p) for p in order]
+    first = order.index(e.trained[0]) if e.trained else 0
     frozen, trained = children[:first], children[first:]
-    set_modes(net, frozen, trained, bn, nn)
+    set_modes(net, frozen, trained, e.bn, nn)
     form = torch.contiguous_format if a.plain else torch.channels_last
     net = net.to(memory_format=form)
-    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], RATE, fused=True)
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], RATE, fused=e.fused or None)
     x, y = (np.load(f"{a.folder}/{n}.npy", mmap_mode="r") for n in "xy")
     for at in range(0, len(y), a.batch):
         began = time.perf_counter()
@@ -161,12 +184,12 @@ def write_weights(source, path):
 
 
 def build(name, folder, a):
-    source, options, _, _ = EXPERIMENTS[name]
+    e = EXPERIMENTS[name]
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     weights = f"{folder}/weights.safetensors"
-    write_weights(source, weights)
-    subprocess.run([TLC, "compile", source, "-q", "--weights", weights, "--replace-head", str(CLASSES), *options, "--batch", str(a.batch),
+    write_weights(e.network, weights)
+    subprocess.run([TLC, "compile", e.network, "-q", "--weights", weights, "--replace-head", e.head, *e.options, "--batch", str(a.batch),
                     "--preprocess", "none", "-o", f"{folder}/net"], check=True)
     subprocess.run(["make", "-s", "-C", f"{folder}/net", "trainer"], check=True)
     n = a.batch * (a.steps + 1)
@@ -181,7 +204,7 @@ def measure(name, a):
     folder = os.path.join(WORK, name)
     build(name, folder, a)
     ways = {"tlc": lambda: run_tlc(folder, a, "--no-cache"), "PyTorch": lambda: run_pytorch(name, folder, a)}
-    if EXPERIMENTS[name][2]:
+    if EXPERIMENTS[name].trained:
         ways["cached"] = lambda: run_tlc(folder, a, "--cache-dir", f"{folder}/cache")
     times, peaks = {way: [] for way in ways}, {way: [] for way in ways}
     for _ in range(a.rounds):
