@@ -230,7 +230,7 @@ bool tlc_onnx_is_weight(const tlc_onnx *o, const tlc_value *v)
     return (size_t)v->id < o->cap_origin && o->origin[v->id];
 }
 
-static tlc_status count_copy(tlc_ctx *ctx, const tlc_shape *shape, tlc_type type)
+tlc_status tlc_onnx_count_made(tlc_ctx *ctx, const tlc_shape *shape, tlc_type type)
 {
     int64_t bytes = tlc_shape_elems(shape) * tlc_type_bytes(type);
     if (bytes > ctx->limits.max[TLB_LIMIT_FOLDED] - ctx->folded_bytes)
@@ -248,7 +248,7 @@ tlc_status tlc_onnx_copy(tlc_onnx *o, const tlc_value *of, tlc_shape shape, floa
         o->copied = tlc_arena_grow(&o->ctx->arena, o->copied, o->cap_copied, &o->cap_copied,
                                    sizeof *o->copied);
     if (o->copied[id] || of->splat)
-        TLC_TRY(count_copy(o->ctx, &shape, TLC_F32));
+        TLC_TRY(tlc_onnx_count_made(o->ctx, &shape, TLC_F32));
     o->copied[id] = true;
     *out = tlc_const_make(o->module, of->name, TLC_F32, shape, &at);
     *bytes = at;
@@ -464,7 +464,7 @@ static tlc_status untie(tlc_onnx *o, tlc_node *n, int i, settling *s)
     if (s->owned[of->id]) {
         tlc_at(o->ctx, "tensor %s", tlc_quote_name(o->ctx, v->name));
         if (v == of || s->read[v->id]) /* else it was counted when it was copied */
-            TLC_TRY(count_copy(o->ctx, &v->shape, v->type));
+            TLC_TRY(tlc_onnx_count_made(o->ctx, &v->shape, v->type));
         ++s->info->n_untied;
     }
     if (s->read[v->id])

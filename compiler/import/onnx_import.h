@@ -111,6 +111,8 @@ TLC_MUST_USE tlc_status tlc_onnx_read(tlc_onnx *o, const char *name, tlc_value *
 void tlc_onnx_define(const tlc_onnx_node *n, size_t i, tlc_value *v);
 /* `v` is a weight; `of` is what it copies, `v` itself if nothing. */
 void tlc_onnx_mark_weight(tlc_onnx *o, const tlc_value *v, const tlc_value *of);
+/* Counts a constant that no byte of the file stands for towards the limit of folding.  fails  E_LIMIT */
+TLC_MUST_USE tlc_status tlc_onnx_count_made(tlc_ctx *ctx, const tlc_shape *shape, tlc_type type);
 /* A float constant of this shape, into whose *bytes the caller writes `of` in another form.  A small
  * file could ask for any number: each but the first of a tensor that lies in the file counts
  * towards the limit of folding.  fails  E_LIMIT */

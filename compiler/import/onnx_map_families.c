@@ -319,6 +319,7 @@ static tlc_status expand(const tlc_onnx_node *n, tlc_value *v, const tlc_ints *t
         return TLC_OK;
     }
     TLC_TRY(tlc_check_shape(n->o->ctx, &ones, "shape"));
+    TLC_TRY(tlc_onnx_count_made(n->o->ctx, &ones, v->type));
     tlc_value *in[] = { v, splat(n, v->type, ones, 1) };
     return tlc_onnx_finish(n, tlc_onnx_add(n, TLC_OP_MUL, in, 2));
 }

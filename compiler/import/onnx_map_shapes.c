@@ -536,6 +536,8 @@ tlc_status tlc_onnx_map_gather(tlc_onnx_node *n)
     int rank = n->in[0]->shape.rank;
     int64_t axis;
     TLC_TRY(tlc_onnx_want_const(n, 1, "indices"));
+    if (n->in[1]->type != TLC_I64)
+        return TLC_ONNX_BAD(n, "the indices are %s, integers wanted", tlc_type_name(n->in[1]->type));
     TLC_TRY(tlc_onnx_axis(n, 0, rank, rank - 1, &axis));
     if (n->in[0] == n->o->flat_picture && axis == 0)
         return finish_as_strided(n);

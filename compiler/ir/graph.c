@@ -409,6 +409,7 @@ int64_t tlc_data_i64(const tlc_value *v, int64_t i)
 {
     int64_t l;
     int32_t s;
+    double x;
     switch (v->data_type) {
     case TLC_I64:
         memcpy(&l, element(v, i), sizeof l);
@@ -420,7 +421,8 @@ int64_t tlc_data_i64(const tlc_value *v, int64_t i)
     case TLC_BOOL:
         return *element(v, i);
     default:
-        return (int64_t)tlc_data_f64(v, i);
+        x = tlc_data_f64(v, i);
+        return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
     }
 }
 

@@ -207,7 +207,7 @@ int64_t tlc_value_bytes(const tlc_value *v);
 double tlc_data_f64(const tlc_value *v, int64_t i);
 /* All of `data`: as it lies, or a scaled copy in `arena`. */
 const void *tlc_data_bytes(tlc_arena *arena, const tlc_value *v);
-int64_t tlc_data_i64(const tlc_value *v, int64_t i);
+int64_t tlc_data_i64(const tlc_value *v, int64_t i); /* INT64_MIN for a float that is none */
 /* In constants of shape arithmetic this value stands for the batch size `n`. */
 #define TLC_DIM_SYMBOL INT64_MIN
 /* ... and this for `k` times it, 1 <= k <= TLC_DIM_TIMES_MOST; files have no such numbers. */

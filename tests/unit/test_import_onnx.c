@@ -399,6 +399,19 @@ static void test_swish(void **state)
     expect(with(vector_net(28), swish), "mul|sigmoid|mul");
 }
 
+/* Both were found by fuzzing: numbers that are no integers, and many out of a few bytes. */
+static void test_gather_and_expand(void **state)
+{
+    (void)state;
+    net m = image_net(13);
+    net_init(&m, tensor_raw("at", ELEM_DOUBLE, 1, (int64_t[]){ 1 }, &(double){ NAN }, 8));
+    expect_fail(with(m, node_of("Gather", "g", "x,at", "y")), TLC_E_MALFORMED,
+                "the indices are f32, integers wanted");
+    m = vector_net(13);
+    net_init(&m, tensor_ints("to", INTS(1, 1, 1, 2000000000)));
+    expect_fail(with(m, node_of("Expand", "e", "x,to", "y")), TLC_E_LIMIT, "limit folded");
+}
+
 /* A batch of one, flattened whole and gathered under another shape; `last` is the position of
  * the last value. */
 static net strided_net(int64_t last)
@@ -716,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_gelu),
         cmocka_unit_test(test_swish),
+        cmocka_unit_test(test_gather_and_expand),
         cmocka_unit_test(test_as_strided),
         cmocka_unit_test(test_initialisers_as_inputs),
         cmocka_unit_test(test_unread_inputs),
