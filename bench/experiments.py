@@ -3,11 +3,11 @@
     python3 bench/experiments.py [NAME...] [--rounds 3] [--steps 5] [--batch 16] [--threads 2] [--plain]
 
 NAME: vgg16-classifier, vgg16-classifier-plain-adam, resnet50-head, resnet50-layer4-frozen, -stats, -train, resnet50-whole,
-lite0-blocks, lite0-whole.  Every measurement is a process of its own, tlc's and PyTorch's in turn; medians of all steps but each process's first; memory is the largest resident
-set of a process (ru_maxrss).  Both read the same arrays, mapped, and compute the frozen part in every step (tlc: --no-cache);
-"cached" is tlc as it comes, with the features of a frozen part computed once.  PyTorch: frozen parts under no_grad and, but
-for --bn stats, in eval mode; Adam, fused but for -plain-adam; channels-last memory, with --plain as it comes.  Needs torch, torchvision; tlc built
-in build/release.  Only the ratios mean something.
+lite0-blocks, lite0-whole.  Every measurement is a process of its own, tlc's and PyTorch's in turn; medians of all steps but each
+process's first; memory is the largest resident set of a process (ru_maxrss).  Both read the same arrays, mapped, and compute the
+frozen part in every step (tlc: --no-cache); "cached" is tlc as it comes, with the features of a frozen part computed once.
+PyTorch: frozen parts under no_grad and, but for --bn stats, in eval mode; Adam, fused but for -plain-adam; channels-last memory,
+with --plain as it comes.  Needs torch, torchvision; tlc built in build/release.  Only the ratios mean something.
 """
 import argparse
 import json

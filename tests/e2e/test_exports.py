@@ -5,6 +5,8 @@ import os
 import shutil
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from common import SOURCE, TLC, check, finish, read_safetensors, run
 from tiny import quick_make, scratch
@@ -38,11 +40,6 @@ def steps(model, want):
 
 
 def worst_gradient(model, want):
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        return None
     start = {i.name: numpy_helper.to_array(i).astype(np.float64) for i in onnx.load(model).graph.initializer}
     after = steps(model, want)
     gradients = {k[2:]: v.astype(np.float64) for k, v in want.items() if k.startswith("d ")}
@@ -72,8 +69,5 @@ for file in models:
     check("becomes linear" in line and "-> 2 (" in line, f"{name}: {line}")
     if "labels" in of:
         far = worst_gradient(file, of)
-        if far is None:
-            print(f"skipped: {name}: gradient: no onnx package")
-        else:
-            check(far < 2e-7, f"{name}: gradients, {far:.1e} of a tensor's largest away")
+        check(far < 2e-7, f"{name}: gradients, {far:.1e} of a tensor's largest away")
 finish()

@@ -53,13 +53,7 @@ static tlr_learner *make(void)
     tlr_weights_header h;
     tlr_learner *l;
     model = tiny_model;
-    model.preprocess = (tlr_preprocess){ .kind = TLR_PREPROCESS_PICTURE,
-                                         .resize_h = 1,
-                                         .resize_w = 2,
-                                         .crop_h = 1,
-                                         .crop_w = 2,
-                                         .mean = { 0.5f, 0.5f, 0.5f },
-                                         .std = { 0.25f, 0.25f, 0.25f } };
+    model.preprocess = tiny_pictures;
     tiny_weights(weights);
     tlr_weights_header_make(&h, &model, weights + TLR_WEIGHTS_CONSTS_AT,
                             tlr_weights_params(&model, weights), NULL, 0, 0);

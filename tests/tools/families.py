@@ -37,6 +37,7 @@ from torch.fx.experimental.optimization import fuse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 from common import TLC, read_safetensors, sha256
 from tiny import quick_make
+from parameters import draw_torch, stored_under
 
 warnings.filterwarnings("ignore")
 onnxruntime.set_default_logger_severity(3)
@@ -63,15 +64,7 @@ def make(name, drawn=True):
         torch.nn.init.normal_(net.heads.head.weight, 0, 0.05)
     if not drawn:
         return net.eval()
-    for m in net.modules():
-        if isinstance(m, torch.nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.1)
-            m.running_var.uniform_(0.5, 1.5)
-    for key, p in net.named_parameters():
-        if key.endswith("bias"):
-            torch.nn.init.normal_(p, 0, 0.05)
-        elif p.ndim == 1 or "layer_scale" in key:
-            torch.nn.init.uniform_(p, 0.5, 1.5)
+    draw_torch(net)
     return net.eval()
 
 
@@ -147,20 +140,6 @@ def head_and_export(path, shape, work):
         return head, distance(file, folder, x[:3], work, "--weights", app + "/weights.bin")
     except Exception as e:  # of the checker or ONNX Runtime: a result too
         return head, f"refused: {str(e).splitlines()[0][-110:]}"
-
-
-def stored_under(name, parameter, moved, stored):
-    """The trained tensor that a parameter became, and whether it was transposed: exporters name folded biases and
-    transposed matrices anew."""
-    for key in (name, name.removesuffix(".bias") + ".weight_bias"):
-        if key in moved:
-            return key, False
-    for key in (k for k in moved if k in stored and stored[k].ndim == 2):
-        if stored[key].shape == parameter.shape and np.array_equal(stored[key], parameter):
-            return key, False
-        if stored[key].shape == parameter.shape[::-1] and np.array_equal(stored[key].T, parameter):
-            return key, True
-    return None, False
 
 
 def worst_gradient(net, path, moved, x, labels):

@@ -13,6 +13,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import keras
 import numpy as np
 
+from parameters import draw_keras
+
 NETWORKS = ["MobileNetV2", "MobileNetV3Small", "ResNet50", "ResNet50V2", "EfficientNetB0", "DenseNet121", "VGG16",
             "Xception"]
 SIDE = {"Xception": 71}  # the least that Keras takes; 64 of the others
@@ -20,16 +22,10 @@ SIDE = {"Xception": 71}  # the least that Keras takes; 64 of the others
 
 def make(name):
     keras.utils.set_random_seed(3)
-    rng = np.random.default_rng(3)
     side = SIDE.get(name, 64)
     extra = {"include_preprocessing": False} if name.startswith("MobileNetV3") else {}
     net = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), **extra)
-    for v in net.weights:  # what Keras fills with zeros and ones too
-        leaf = v.path.rsplit("/", 1)[-1]
-        if leaf in ("gamma", "moving_variance", "variance"):
-            v.assign(rng.uniform(0.5, 1.5, v.shape))
-        elif leaf in ("beta", "moving_mean", "bias", "mean"):
-            v.assign(rng.normal(0, 0.1, v.shape))
+    draw_keras(net)
     net(np.zeros((1, side, side, 3), np.float32))  # export() wants a network that was called
     return net
 

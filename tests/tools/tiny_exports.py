@@ -11,6 +11,8 @@ import sys
 
 import numpy as np
 
+from parameters import draw_keras, draw_torch, stored_under
+
 SIDE, CLASSES = 16, 5
 
 
@@ -63,31 +65,6 @@ def networks():
             "branches_torchscript": ("TorchScript", branches())}
 
 
-def draw(net, torch):
-    """Seeded values for what PyTorch fills with zeros and ones too."""
-    for m in net.modules():
-        if isinstance(m, torch.nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.1)
-            m.running_var.uniform_(0.5, 1.5)
-    for key, p in net.named_parameters():
-        if key.endswith("bias"):
-            torch.nn.init.normal_(p, 0, 0.05)
-        elif p.ndim == 1 or "layer_scale" in key:
-            torch.nn.init.uniform_(p, 0.5, 1.5)
-
-
-def stored_under(name, value, stored):
-    """Where the file has a parameter, and whether transposed: exporters name folded biases and transposed matrices anew."""
-    for key in (name, name.removesuffix(".bias") + ".weight_bias"):
-        if key in stored:
-            return key, False
-    for key, v in stored.items():
-        for turned in (False, True):
-            if np.array_equal(v.T if turned else v, value):
-                return key, turned
-    sys.exit(f"{name} is not in the file")
-
-
 def without_places(model):
     """The dynamo exporter writes the files and lines that called it into each node."""
     graph = model.graph
@@ -104,7 +81,9 @@ def reference(net, stored, x, labels, torch):
     for name, p in net.named_parameters():
         p.requires_grad_(True)
         if name not in norms:
-            key, turned = places[name] = stored_under(name, p.detach().numpy(), stored)
+            key, turned = places[name] = stored_under(name, p.detach().numpy(), stored, stored)
+            if key is None:
+                sys.exit(f"{name} is not in the file")
             p.data.copy_(torch.from_numpy((stored[key].T if turned else stored[key]).reshape(p.shape).copy()))
     net = net.double()
     y = net(torch.from_numpy(x).double())
@@ -121,7 +100,7 @@ def from_pytorch(out):
     torch.manual_seed(3)
     x, labels = pictures(), np.array([1, 3], np.int64)
     for name, (exporter, net) in networks().items():
-        draw(net, torch)
+        draw_torch(net)
         net.eval()
         path = os.path.join(out, name + ".onnx")
         if exporter == "dynamo":
@@ -149,13 +128,7 @@ def from_keras(out):
                             layers.BatchNormalization(), layers.ReLU(6.0), layers.DepthwiseConv2D(3, strides=2, padding="same"),
                             layers.BatchNormalization(), layers.Activation("swish"), layers.GlobalAveragePooling2D(), layers.Dropout(0.2),
                             layers.Dense(CLASSES, activation="softmax")])
-    rng = np.random.default_rng(3)
-    for v in net.weights:
-        leaf = v.path.rsplit("/", 1)[-1]
-        if leaf in ("gamma", "moving_variance"):
-            v.assign(rng.uniform(0.5, 1.5, v.shape))
-        elif leaf in ("beta", "moving_mean", "bias"):
-            v.assign(rng.normal(0, 0.1, v.shape))
+    draw_keras(net)
     x = pictures().transpose(0, 2, 3, 1).copy()
     y = net(x).numpy()
     net.export(os.path.join(out, "keras_tf2onnx.onnx"), format="onnx", verbose=False)

@@ -45,13 +45,7 @@ static int open_world(void **state)
     world *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
     memset(w, 0, sizeof *w);
     w->model = tiny_model;
-    w->model.preprocess = (tlr_preprocess){ .kind = TLR_PREPROCESS_PICTURE,
-                                            .resize_h = 1,
-                                            .resize_w = 2,
-                                            .crop_h = 1,
-                                            .crop_w = 2,
-                                            .mean = { 0.5f, 0.5f, 0.5f },
-                                            .std = { 0.25f, 0.25f, 0.25f } };
+    w->model.preprocess = tiny_pictures;
     tiny_weights(w->weights);
     seal(w);
     for (int i = 0; i < ALL; ++i) {

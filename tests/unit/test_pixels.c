@@ -103,16 +103,19 @@ static uint64_t fnv(const uint8_t *p, size_t n)
     return h;
 }
 
+/* The shorter side to `resize`, the centre of `crop` x `crop`, numbers 0 to 1. */
+static tlr_preprocess picture(int resize, int crop)
+{
+    return (tlr_preprocess){ .kind = TLR_PREPROCESS_PICTURE, .resize_short = resize,
+                             .crop_h = crop, .crop_w = crop, .std = { 1, 1, 1 } };
+}
+
 static void crops_as_torchvision(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof crops / sizeof *crops; ++i) {
         int w = crops[i].w, h = crops[i].h, c = crops[i].crop;
-        tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
-                             .resize_short = crops[i].resize,
-                             .crop_h = c,
-                             .crop_w = c,
-                             .std = { 1, 1, 1 } };
+        tlr_preprocess p = picture(crops[i].resize, c);
         uint8_t got[8 * 8 * 3], *src = make_picture(w, h);
         size_t bytes = tlr_pixels_scratch_bytes(&p, w, h);
         char *scratch = aligned_alloc(16, (bytes + 15) / 16 * 16);
@@ -129,11 +132,7 @@ static void crops_as_torchvision(void **state)
 static void scratch_is_bounded(void **state)
 {
     (void)state;
-    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
-                         .resize_short = 256,
-                         .crop_h = 224,
-                         .crop_w = 224,
-                         .std = { 1, 1, 1 } };
+    tlr_preprocess p = picture(256, 224);
     static const int sizes[][2] = {
         { 65500, 1 }, { 1, 65500 }, { 65500, 65500 }, { 1, 1 }, { 65500, 33000 }
     };
@@ -145,11 +144,7 @@ static void scratch_is_bounded(void **state)
 
 static void crop_of(const tlr_picture *pic, uint8_t *out)
 {
-    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
-                         .resize_short = 4,
-                         .crop_h = 4,
-                         .crop_w = 4,
-                         .std = { 1, 1, 1 } };
+    tlr_preprocess p = picture(4, 4);
     char *scratch = aligned_alloc(16, (tlr_pixels_scratch_max(&p) + 15) / 16 * 16);
     assert_int_equal(tlr_pixels_to_crop(&p, pic, out, scratch), TLR_OK);
     free(scratch);
@@ -266,12 +261,7 @@ static void normalises_blue_first(void **state)
 static void refuses_bad_pictures(void **state)
 {
     (void)state;
-    tlr_preprocess p = { .kind = TLR_PREPROCESS_PICTURE,
-                         .resize_short = 4,
-                         .crop_h = 4,
-                         .crop_w = 4,
-                         .std = { 1, 1, 1 } },
-                   none = p;
+    tlr_preprocess p = picture(4, 4), none = p;
     static uint8_t px[48], scratch[1] __attribute__((aligned(16)));
     tlr_picture good = { px, 4, 4, 12, TLR_RGB }, bad[5];
     none.kind = TLR_PREPROCESS_NONE;

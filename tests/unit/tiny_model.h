@@ -151,6 +151,15 @@ static const char *const tiny_names[] = { "conv.weight", "fc.weight",   "fc.bias
 
 #define TINY_IO(type_, elems_, offset_) \
     { .type = type_, .rank = 2, .dim = { -1, elems_ }, .offset = offset_, .elems = elems_ }
+/* For tests that give it pictures: two pixels, one row of its input. */
+static const tlr_preprocess tiny_pictures = { .kind = TLR_PREPROCESS_PICTURE,
+                                              .resize_h = 1,
+                                              .resize_w = 2,
+                                              .crop_h = 1,
+                                              .crop_w = 2,
+                                              .mean = { 0.5f, 0.5f, 0.5f },
+                                              .std = { 0.25f, 0.25f, 0.25f } };
+
 static const tlr_model tiny_model = {
     .abi = TLR_ABI, .name = "tiny", .version = "0.1.0", .target = "ref", .precision = "fp32",
     .graph_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
